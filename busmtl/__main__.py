@@ -1,0 +1,227 @@
+"""The command line: `python -m busmtl predict PATH... --variant ID|all --out DIR`."""
+
+import csv
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from . import weights
+from .engines import ENGINES
+from .images import IMAGE_SUFFIXES, DecodedImage, ImageError, decode
+from .predictor import Prediction, Predictor
+from .variants import BEYOND_PAPER, CLASS_NAMES, DEFAULT_VARIANT, VARIANTS
+
+ALL = "all"
+COLUMNS = (
+    "image",
+    "variant",
+    "predicted",
+    "benign_prob",
+    "malignant_prob",
+    "lesion_count",
+    "lesion_area_px",
+    "lesion_fraction",
+    "major_axis_px",
+    "minor_axis_px",
+    "spacing_mm",
+    "latency_ms",
+    "warnings",
+    "error",
+)
+
+app = typer.Typer(
+    help="Outline and classify lesions in breast-ultrasound images. Research use only, not a "
+    "medical device.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+errors = Console(stderr=True)
+
+
+@app.command()
+def predict(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Images, or folders of images.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the CSV and the masks go.")],
+    variant: Annotated[
+        str, typer.Option(metavar="ID|all", help="See `variants`.")
+    ] = DEFAULT_VARIANT,
+    engine: Annotated[str, typer.Option(metavar="|".join(ENGINES), help="What runs it.")] = "auto",
+):
+    """Write DIR/predictions.csv and, from networks that segment, DIR/masks/<variant>/<stem>.png.
+
+    An image that cannot be used gets a row that says why, the others go on, and the exit status
+    is 1. It is 2 where nothing could be done.
+    """
+    predictors = _load_predictors(variant, engine)
+    images = _find_images(paths)
+    try:
+        all_good = _write_predictions(images, predictors, out)
+    except OSError as error:
+        _fail(f"The results could not be written: {error.strerror}. Choose another --out.")
+    raise typer.Exit(0 if all_good else 1)
+
+
+@app.command()
+def variants():
+    """List the networks and whether their weights are here."""
+    table = Table("id", "the paper's name", "tasks", "weights")
+    embedded = weights.available()
+    for variant in (VARIANTS | BEYOND_PAPER).values():
+        tasks = ["classification"] * variant.classifies + ["segmentation"] * variant.segments
+        title = variant.title if variant.id in VARIANTS else "(beyond the paper)"
+        state = "embedded" if variant.id in embedded else "missing"
+        table.add_row(variant.id, title, ", ".join(tasks), state)
+    Console().print(table)
+
+
+def _load_predictors(variant_id: str, engine: str) -> list[Predictor]:
+    try:
+        if variant_id != ALL:
+            return [Predictor(variant_id, engine=engine)]
+        return [Predictor(known, folder, engine) for known, folder in _locate_six().items()]
+    except (ValueError, weights.WeightsError) as error:  # both are sentences for the user
+        _fail(str(error))
+
+
+def _locate_six() -> dict[str, Path]:
+    """Folders of those of the paper's six that have weights; says which have none."""
+    folders = {}
+    for variant_id in VARIANTS:
+        try:
+            folders[variant_id] = weights.locate(variant_id)
+        except weights.WeightsError as error:
+            _say(f"Left out {variant_id}: {error}")
+    if not folders:
+        raise weights.WeightsError("None of the six networks has weights here.")
+    return folders
+
+
+def _find_images(paths: list[Path]) -> list[Path]:
+    """A folder becomes the images in it, in natural order: 2 before 10."""
+    images = []
+    for path in paths:
+        images += _images_in(path) if path.is_dir() else [path]
+    return images
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """The folder itself where it holds none, so that it gets a row that says so."""
+    images = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    ]
+    return sorted(images, key=_natural_order) or [folder]
+
+
+def _natural_order(path: Path) -> list[tuple[bool, int, str]]:
+    parts = re.findall(r"[0-9]+|[^0-9]+", path.name)
+    return [(False, int(p), "") if p.isdecimal() else (True, 0, p.casefold()) for p in parts]
+
+
+def _names(images: list[Path]) -> list[str]:
+    """What the column `image` says: the file's name, or the path as given where names repeat."""
+    count = Counter(path.name for path in images)
+    return [path.name if count[path.name] == 1 else str(path) for path in images]
+
+
+def _stems(images: list[Path]) -> list[str]:
+    """Stems of the mask files; those that would overwrite each other get a number."""
+    taken, stems = set(), []
+    for path in images:
+        stem, number = path.stem, 1
+        while stem.casefold() in taken:  # some file systems take A.png and a.png for the same
+            number += 1
+            stem = f"{path.stem}_{number}"
+        taken.add(stem.casefold())
+        stems.append(stem)
+    return stems
+
+
+def _write_predictions(images: list[Path], predictors: list[Predictor], out: Path) -> bool:
+    """Row by row, so that what is done stays after an interruption. True where all were usable."""
+    out.mkdir(parents=True, exist_ok=True)
+    all_usable = True
+    items = list(zip(images, _names(images), _stems(images), strict=True))
+    with (out / "predictions.csv").open(
+        "w", encoding="utf-8", errors="backslashreplace", newline=""
+    ) as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for path, name, stem in track(
+            items, "Predicting", console=errors, transient=True, disable=not errors.is_terminal
+        ):
+            try:
+                decoded = _decode(path)
+            except ImageError as error:
+                all_usable = False
+                for predictor in predictors:
+                    row = {"image": name, "variant": predictor.variant.id, "error": str(error)}
+                    writer.writerow(row)
+                continue
+            for predictor in predictors:
+                prediction = predictor.predict(decoded)
+                writer.writerow(_row(name, prediction))
+                _write_mask(prediction, out, stem)
+    return all_usable
+
+
+def _decode(path: Path) -> DecodedImage:
+    if path.is_dir():
+        raise ImageError("There are no images in this folder. Choose another.")
+    return decode(path)
+
+
+def _row(name: str, prediction: Prediction) -> dict:
+    row = {
+        "image": name,
+        "variant": prediction.variant,
+        "spacing_mm": prediction.spacing_mm,
+        "latency_ms": f"{prediction.latency_ms:.1f}",
+        "warnings": " ".join(prediction.warnings),
+    }
+    if prediction.malignant_prob is not None:
+        row["predicted"] = CLASS_NAMES[prediction.malignant_prob >= 0.5]
+        row["benign_prob"] = f"{1 - prediction.malignant_prob:.6f}"
+        row["malignant_prob"] = f"{prediction.malignant_prob:.6f}"
+    if prediction.mask is not None:
+        area_px = sum(lesion.area_px for lesion in prediction.lesions)
+        row["lesion_count"] = len(prediction.lesions)
+        row["lesion_area_px"] = area_px
+        row["lesion_fraction"] = f"{area_px / prediction.mask.size:.6f}"
+    if prediction.lesions:
+        largest = prediction.lesions[0]
+        row["major_axis_px"] = f"{largest.major_axis_px:.1f}"
+        row["minor_axis_px"] = f"{largest.minor_axis_px:.1f}"
+    return row
+
+
+def _write_mask(prediction: Prediction, out: Path, stem: str) -> None:
+    if prediction.mask is None:
+        return
+    folder = out / "masks" / prediction.variant
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(prediction.mask.astype("uint8") * 255).save(folder / f"{stem}.png")
+
+
+def _say(sentence: str) -> None:
+    errors.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def _fail(sentence: str) -> NoReturn:
+    _say(sentence)
+    raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m busmtl")

@@ -1,0 +1,33 @@
+"""The network in plain PyTorch on the CPU."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..weights import load_network
+from . import Raw
+
+
+class TorchEngine:
+    """A network in evaluation mode, which nothing changes after loading."""
+
+    name = "torch"
+
+    def __init__(self, folder: Path):
+        self._network = load_network(folder)
+
+    def run(self, batch: np.ndarray) -> Raw:
+        """batch: float32 (B, 3, 256, 256); see `busmtl.engines.Raw` for what returns."""
+        with torch.inference_mode():
+            images = torch.from_numpy(batch).to(memory_format=torch.channels_last)
+            output = self._network(images)
+        return Raw(
+            class_logits=_to_numpy(output.class_logits),
+            mask_logits=_to_numpy(output.mask_logits),
+            activation=_to_numpy(output.activation),
+        )
+
+
+def _to_numpy(tensor: torch.Tensor | None) -> np.ndarray | None:
+    return None if tensor is None else tensor.contiguous().numpy()

@@ -1,0 +1,192 @@
+"""From an image to a probability, a mask, and measurements: the one way to a prediction.
+
+The functions at the end are the arithmetic between a network's answer and a prediction. They take
+whole batches, and training and evaluation use the same ones.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .engines import Raw, load_engine
+from .images import DecodedImage, ImageError, decode
+from .measure import Lesion, clean_mask, measure
+from .preprocess import to_batch, to_image_size, to_input
+from .variants import CLASS_NAMES, DEFAULT_VARIANT, get_variant
+from .weights import CONFIG_FILE, INPUT, Config, WeightsError, load_config, locate
+
+NO_LESION = "The network outlined no lesion."
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What every variant returns for an image of H × W px; None for a task it does not have.
+
+    malignant_prob: calibrated, in [0, 1].
+    mask: bool (H, W), the outlined lesions.
+    mask_prob: float32 (H, W) in [0, 1], before the threshold.
+    activation_map: float32 (H, W) in [0, 1], how strongly each place speaks for malignant
+        compared with the rest of this image; see `relative_map`.
+    lesions: the mask's components, largest first; empty without a mask.
+    spacing_mm: side of a pixel in mm, where the file states it.
+    warnings: sentences for the user.
+    latency_ms: from the start of decoding (where `predict` decodes) to the result.
+    """
+
+    variant: str
+    malignant_prob: float | None
+    mask: np.ndarray | None
+    mask_prob: np.ndarray | None
+    activation_map: np.ndarray | None
+    lesions: tuple[Lesion, ...]
+    spacing_mm: float | None
+    warnings: tuple[str, ...]
+    latency_ms: float
+
+
+class Predictor:
+    """One loaded network. It keeps nothing of an image and may be called from many threads."""
+
+    def __init__(
+        self,
+        variant: str = DEFAULT_VARIANT,
+        weights: str | Path | None = None,
+        engine: str = "auto",
+    ):
+        """variant: an id, such as "resnet50-mtl".
+        weights: a folder or "hub:org/name"; None searches, see `busmtl.weights.locate`.
+        engine: "auto", "openvino", or "torch".
+
+        Raises ValueError for an unknown variant or engine, and WeightsError where good weights of
+        this variant cannot be had.
+        """
+        self.variant = get_variant(variant)
+        folder = locate(variant, weights)
+        self.config = load_config(folder)
+        _check_contract(self.config, variant)
+        self._engine = load_engine(engine, folder)
+
+    def predict(
+        self, image: str | Path | bytes | Image.Image | np.ndarray | DecodedImage
+    ) -> Prediction:
+        """image: a path, a file's bytes, a PIL image, uint8 (H, W) or (H, W, 3), or an image that
+        `busmtl.images.decode` has read. Raises ImageError for one that cannot be used.
+        """
+        start = time.perf_counter()
+        decoded = image if isinstance(image, DecodedImage) else decode(image)
+        raw = self._engine.run(self._batch(decoded))
+        mask_prob = self._mask_prob(raw, decoded.size_hw)
+        mask = None if mask_prob is None else self._mask(mask_prob)
+        outlined_nothing = mask is not None and not mask.any()
+        return Prediction(
+            variant=self.variant.id,
+            malignant_prob=self._malignant_prob(raw),
+            mask=mask,
+            mask_prob=mask_prob,
+            activation_map=self._activation_map(raw, decoded.size_hw),
+            lesions=() if mask is None else measure(mask, decoded.spacing_mm),
+            spacing_mm=decoded.spacing_mm,
+            warnings=decoded.warnings + ((NO_LESION,) if outlined_nothing else ()),
+            latency_ms=(time.perf_counter() - start) * 1000,
+        )
+
+    def predict_many(self, images: Iterable) -> Iterator[Prediction | ImageError]:
+        """One answer per image, in order, each worked out when it is asked for: the Prediction, or
+        the ImageError (handed over, not raised) that says why this image has none.
+        """
+        for image in images:
+            try:
+                yield self.predict(image)
+            except ImageError as error:
+                yield error
+
+    def _batch(self, decoded: DecodedImage) -> np.ndarray:
+        batch = to_batch([to_input(decoded.image_rgb_u8)])  # (1, 3, S, S)
+        if self.config.flip_average:
+            batch = np.concatenate([batch, batch[..., ::-1]])  # (2, 3, S, S)
+        return batch
+
+    def _malignant_prob(self, raw: Raw) -> float | None:
+        if raw.class_logits is None:
+            return None
+        class_logits = raw.class_logits.mean(axis=0, keepdims=True)  # over the mirror image
+        return float(malignant_prob(class_logits, self.config.temperature)[0])
+
+    def _mask_prob(self, raw: Raw, size_hw: tuple[int, int]) -> np.ndarray | None:
+        if raw.mask_logits is None:
+            return None
+        return to_image_size(self._unmirrored(lesion_prob(raw.mask_logits)), size_hw)
+
+    def _activation_map(self, raw: Raw, size_hw: tuple[int, int]) -> np.ndarray | None:
+        if raw.activation is None:
+            return None
+        return relative_map(self._unmirrored(raw.activation), size_hw)
+
+    def _unmirrored(self, maps: np.ndarray) -> np.ndarray:
+        """(1 or 2, S, S) → (S, S)."""
+        return average_mirrored(maps[0], maps[1]) if self.config.flip_average else maps[0]
+
+    def _mask(self, mask_prob: np.ndarray) -> np.ndarray:
+        thresholds = self.config.thresholds
+        return lesion_mask(mask_prob, thresholds.mask, thresholds.min_lesion_fraction)
+
+
+def _check_contract(config: Config, variant_id: str) -> None:
+    if config.variant != variant_id:
+        raise WeightsError(
+            f"These weights are those of {config.variant}, not of {variant_id}. Choose that "
+            "variant or other weights."
+        )
+    if config.input != INPUT or config.class_names != CLASS_NAMES:
+        raise WeightsError(
+            f"The file {CONFIG_FILE} of {variant_id} asks for another input or other classes than "
+            "this version gives. Use weights that were made for this version."
+        )
+
+
+def malignant_prob(class_logits: np.ndarray, temperature: float) -> np.ndarray:
+    """(B, 2) logits → (B,) softmax(logits / temperature) of malignant.
+
+    Where the mirror image counts too, average the two answers' logits first.
+    """
+    return _sigmoid((class_logits[:, 1] - class_logits[:, 0]) / temperature)
+
+
+def lesion_prob(mask_logits: np.ndarray) -> np.ndarray:
+    """(B, 2, S, S) logits → float32 (B, S, S) softmax of lesion."""
+    return _sigmoid(mask_logits[:, 1] - mask_logits[:, 0])
+
+
+def average_mirrored(maps: np.ndarray, maps_of_mirrored: np.ndarray) -> np.ndarray:
+    """Mean of maps (..., S, S) of images and of the same images mirrored left to right."""
+    return (maps + maps_of_mirrored[..., ::-1]) / 2
+
+
+def lesion_mask(mask_prob: np.ndarray, threshold: float, min_lesion_fraction: float) -> np.ndarray:
+    """float32 (H, W) at the image's own size → bool (H, W) without specks.
+
+    min_lesion_fraction: smallest component kept, as a fraction of the image's area.
+    """
+    return clean_mask(mask_prob >= threshold, min_lesion_fraction * mask_prob.size)
+
+
+def relative_map(activation: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """(S, S) class activation → float32 (H, W) from 0 (least) to 1 (most malignant) in this image.
+
+    It compares places within one image and says nothing about how malignant the image is; where
+    all places are alike it is zero.
+    """
+    low, high = activation.min(), activation.max()
+    if high == low:
+        return np.zeros(size_hw, np.float32)
+    scaled = ((activation - low) / (high - low)).astype(np.float32)
+    return np.clip(to_image_size(scaled, size_hw), 0, 1)
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Softmax of two classes, without overflow."""
+    return np.exp(-np.logaddexp(0, -logits))

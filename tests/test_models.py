@@ -1,0 +1,109 @@
+"""Every variant through the same checks."""
+
+import pytest
+import torch
+from conftest import random_network
+
+from busmtl import weights
+from busmtl.models import build
+from busmtl.variants import BEYOND_PAPER, VARIANTS, get_variant
+
+ALL = list(VARIANTS | BEYOND_PAPER)
+SMALL = 64  # px
+
+every_variant = pytest.mark.parametrize("variant_id", ALL)
+every_classifying_variant = pytest.mark.parametrize(
+    "variant_id", [variant_id for variant_id in ALL if get_variant(variant_id).classifies]
+)
+
+
+def images(count, side=SMALL):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(count, 3, side, side, generator=generator)
+
+
+def build_small(variant_id):
+    torch.manual_seed(0)
+    return build(get_variant(variant_id), SMALL)
+
+
+@every_variant
+def test_shapes_and_tasks(variant_id):
+    variant = get_variant(variant_id)
+    network = build_small(variant_id).eval()
+    with torch.inference_mode():
+        output = network(images(2))
+    assert output.features.shape == (2, variant.feature_channels, SMALL // 32, SMALL // 32)
+    if variant.classifies:
+        assert output.class_logits.shape == (2, 2)
+        assert output.activation.shape == (2, SMALL // 32, SMALL // 32)
+    else:
+        assert output.class_logits is None and output.activation is None
+        assert network.classifier is None
+    if variant.segments:
+        assert output.mask_logits.shape == (2, 2, SMALL, SMALL)
+    else:
+        assert output.mask_logits is None
+        assert network.decoder is None and not hasattr(network, "mask_head")
+
+
+@every_classifying_variant
+def test_mean_activation_is_the_difference_of_the_logits(variant_id):
+    with torch.inference_mode():
+        output = build_small(variant_id).eval()(images(2))
+    difference = output.class_logits[:, 1] - output.class_logits[:, 0]
+    torch.testing.assert_close(output.activation.mean(dim=(1, 2)), difference, rtol=1e-3, atol=1e-4)
+
+
+@every_variant
+def test_every_parameter_gets_a_gradient(variant_id):
+    network = build_small(variant_id).train()
+    output = network(images(2))
+    answers = [answer for answer in output[:2] if answer is not None]
+    sum((answer * torch.randn_like(answer)).sum() for answer in answers).backward()
+    without = [
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
+    assert without == []
+
+
+@every_variant
+def test_batch_equals_single(variant_id):
+    network = build_small(variant_id).train()
+    with torch.inference_mode():
+        network(images(2))  # batch statistics, so that the answers stay of ordinary size
+        network.eval()
+        batch = network(images(2))
+        singles = [network(image[None]) for image in images(2)]
+    for name, together in batch._asdict().items():
+        if together is not None:
+            apart = torch.cat([getattr(single, name) for single in singles])
+            tolerance = 1e-4 * float(together.abs().max())
+            torch.testing.assert_close(together, apart, rtol=1e-4, atol=tolerance)
+
+
+@every_variant
+def test_weights_move_between_sizes(variant_id):
+    small, full = build_small(variant_id).state_dict(), build(get_variant(variant_id)).state_dict()
+    assert {name: tensor.shape for name, tensor in small.items()} == {
+        name: tensor.shape for name, tensor in full.items()
+    }
+
+
+@every_variant
+def test_save_and_load_differ_by_fp16_only(variant_id, weights_folder):
+    rounded = random_network(variant_id)
+    for tensor in rounded.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.half())
+    loaded = weights.load_network(weights_folder(variant_id))
+    assert not loaded.training
+    assert all(parameter.dtype == torch.float32 for parameter in loaded.parameters())
+    with torch.inference_mode():
+        expected, found = rounded(images(1, 256)), loaded(images(1, 256))
+    for name, answer in expected._asdict().items():
+        if answer is not None:
+            assert torch.equal(answer, getattr(found, name)), name
+            assert answer.shape[-1] in (2, 8, 256)
