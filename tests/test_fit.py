@@ -1,0 +1,213 @@
+"""`train fit` as a process on a tiny synthetic data set: it learns, resumes exactly, and stops."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from synthetic import make
+
+from busmtl import Predictor
+from busmtl.models import build
+from busmtl.variants import get_variant
+from train import fit as fit_module
+from train.data import load
+from train.finish import finish
+from train.fit import Job, NonFiniteLoss, Trainer
+from train.initialise import InitError, initialise
+from train.recipe import PRETRAIN
+
+ROOT = Path(__file__).parent.parent
+EPOCHS = 3
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = make(tmp_path_factory.mktemp("data"))
+    (folder / "splits").mkdir()
+    command = ["splits", "--data", str(folder), "--groups", str(folder / "groups.csv")]
+    subprocess.run([sys.executable, "-m", "train", *command], cwd=ROOT, env=env(folder), check=True)
+    return folder
+
+
+def env(data: Path) -> dict[str, str]:
+    # One thread: the order of sums, and so the last bit, does not depend on the machine's load.
+    return os.environ | {"BUSMTL_SPLITS": str(data / "splits"), "OMP_NUM_THREADS": "1"}
+
+
+def start_fit(data: Path, out: Path) -> subprocess.Popen:
+    command = f"--variant lite0-mtl --recipe pretrain --init none --size 32 --epochs {EPOCHS}"
+    return subprocess.Popen(
+        [sys.executable, "-m", "train", "fit", "--data", data, "--out", out, *command.split()],
+        cwd=ROOT,
+        env=env(data),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_fit(data: Path, out: Path) -> None:
+    process = start_fit(data, out)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+def kill_when(process: subprocess.Popen, condition) -> None:
+    """SIGKILL as soon as the condition holds; the run must not have ended by itself before."""
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def whole_run(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "run"
+    run_fit(data, out)
+    return out
+
+
+def rows_of(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_run_learns_and_leaves_everything_behind(whole_run):
+    rows = rows_of(whole_run)
+    assert [row["epoch"] for row in rows] == list(range(EPOCHS))
+    assert {"loss_cls", "loss_seg", "loss_dice"} <= rows[0].keys()
+    total = [sum(row[name] for name in row if name.startswith("loss_")) for row in rows]
+    assert total[-1] < total[0] - 0.1
+    assert {"busi_auc", "busbra_auc", "busi_dice", "busbra_dice", "steer"} <= rows[0].keys()
+    assert [path.name for path in fit_module.checkpoints(whole_run)] == [f"state-{EPOCHS:03d}"]
+    validation = json.loads((whole_run / "validation.json").read_text())
+    assert 0 < validation["fp16_largest_probability_change"] < 0.05
+    assert (whole_run / "curve.png").stat().st_size > 5_000
+    config = json.loads((whole_run / "weights" / "config.json").read_text())
+    assert config["temperature"] > 0 and config["training"]["recipe"]["epochs"] == EPOCHS
+    assert str(whole_run.parent) not in json.dumps(config)
+
+
+@pytest.mark.parametrize("moment", ["inside an epoch", "while a checkpoint is written"])
+def test_a_killed_run_resumes_to_the_same_weights(data, whole_run, tmp_path, moment):
+    out = tmp_path / "run"
+    conditions = {
+        "inside an epoch": lambda: (out / "state-001").exists(),
+        "while a checkpoint is written": lambda: (
+            (out / "state-001").exists() and (out / "state.partial").exists()
+        ),
+    }
+    kill_when(start_fit(data, out), conditions[moment])
+    assert not (out / f"state-{EPOCHS:03d}").exists()
+    run_fit(data, out)
+    for name in ("best.safetensors", f"state-{EPOCHS:03d}/model.safetensors"):
+        expected, found = load_file(whole_run / name), load_file(out / name)
+        assert expected.keys() == found.keys()
+        assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+    def without_time(rows):
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+    assert without_time(rows_of(out)) == without_time(rows_of(whole_run))
+
+
+def test_another_job_in_the_same_folder_is_refused(data, whole_run):
+    command = (
+        f"fit --data {data} --variant lite0-mtl --recipe pretrain --init none --out {whole_run}"
+    )
+    result = subprocess.run(
+        [sys.executable, "-m", "train", *command.split()],
+        cwd=ROOT,
+        env=env(data),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode != 0
+    assert "holds another run" in result.stderr + result.stdout
+
+
+@pytest.fixture
+def samples(data, monkeypatch):
+    monkeypatch.setattr("train.splits.SPLITS_FOLDER", data / "splits")
+    return load(data, {"busi": "validation", "busbra": "validation"}, size=32)
+
+
+def tiny_job(out: Path, variant: str = "lite0-mtl", **changes) -> Job:
+    recipe = replace(PRETRAIN, size=32, epochs=1, batch=4)
+    return Job(get_variant(variant), recipe, **({"init": "none", "out": out} | changes))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(samples, tmp_path, monkeypatch):
+    original = fit_module.label_losses
+
+    def broken(*arguments):
+        losses = original(*arguments)
+        return losses | {"seg": losses["seg"] * float("nan")}
+
+    monkeypatch.setattr(fit_module, "label_losses", broken)
+    with pytest.raises(NonFiniteLoss, match="'seg' is not finite at epoch 0"):
+        Trainer(tiny_job(tmp_path / "run"), samples, samples).run()
+    assert not fit_module.checkpoints(tmp_path / "run")
+
+
+def test_a_single_task_network_learns_from_the_teacher_and_its_weights(
+    samples, whole_run, tmp_path
+):
+    job = tiny_job(tmp_path / "run", "resnet50-cls", teacher=whole_run)
+    trainer = Trainer(job, samples, samples)
+    trainer.run()
+    (row,) = rows_of(tmp_path / "run")
+    assert {"loss_cls", "loss_taught_cls", "loss_taught_features"} <= row.keys()
+    assert not any("seg" in name or "dice" in name for name in row)
+    finish(job, samples, trainer.accelerator.device)
+    config = json.loads((tmp_path / "run" / "weights" / "config.json").read_text())
+    assert config["training"]["teacher"] == "run" and config["thresholds"]["mask"] is None
+
+
+def test_variants_of_a_backbone_start_from_one_multi_task_run(whole_run):
+    variant = get_variant("lite0-mtl")
+    network = build(variant)
+    initialise(network, variant, str(whole_run))
+    expected = load_file(whole_run / "best.safetensors")
+    assert all(torch.equal(value, expected[key]) for key, value in network.state_dict().items())
+    with pytest.raises(InitError, match="is of another network"):
+        initialise(build(get_variant("resnet50-cls")), get_variant("resnet50-cls"), str(whole_run))
+    with pytest.raises(InitError, match="holds no finished epoch"):
+        initialise(network, variant, str(whole_run / "weights"))
+
+
+def test_imagenet_weights_of_the_teacher_are_real():
+    variant = get_variant("lite0-mtl")
+    network = build(variant)
+    before = network.encoder.state_dict()["model.conv_stem.weight"].clone()
+    initialise(network, variant, "imagenet")
+    stem = network.encoder.state_dict()["model.conv_stem.weight"]
+    assert not torch.equal(stem, before)
+    assert network.encoder.state_dict()["model.bn1.running_var"].std() > 0.1
+    per_colour = stem.mean(dim=(2, 3)).abs().mean()  # edge filters: nearly no mean
+    assert per_colour < stem.abs().mean() / 2
+
+
+def test_imagenet_weights_that_cannot_be_fetched_are_a_sentence():
+    variant = get_variant("resnet50-cls")
+    with pytest.raises(InitError, match=r"could not be fetched .* start from --init none"):
+        initialise(build(variant), variant, "imagenet")
+
+
+def test_the_trained_network_serves(whole_run, scan_rgb_u8):
+    """The weights folder of a run is what Predictor loads, once the input size is the product's."""
+    config_path = whole_run / "weights" / "config.json"
+    config = json.loads(config_path.read_text())
+    config["input"]["size"] = 256
+    config_path.write_text(json.dumps(config))
+    prediction = Predictor("lite0-mtl", weights=whole_run / "weights").predict(scan_rgb_u8)
+    assert prediction.mask.shape == (120, 160) and 0 <= prediction.malignant_prob <= 1

@@ -1,0 +1,104 @@
+"""Train, calibrate, embed, and measure the networks of busmtl."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from busmtl.variants import get_variant
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+DataFolder = Annotated[
+    Path, typer.Option("--data", envvar="BUSMTL_DATA", help="Folder that holds both data sets.")
+]
+
+
+@app.command()
+def splits(data: DataFolder, groups: Annotated[Path, typer.Option(help="Duplicate groups, CSV.")]):
+    """Write the split manifests train/splits/{busi,busbra}.csv."""
+    from . import splits as module
+
+    module.write_manifest("busi", module.make_busi(data, groups))
+    module.write_manifest("busbra", module.make_busbra(data))
+
+
+@app.command()
+def examples(data: DataFolder, out: Path = Path("examples")) -> None:
+    """Draw the demo's example images from BUS-BRA validation."""
+    from .examples import write_examples
+
+    write_examples(data, out)
+
+
+@app.command()
+def fit(
+    data: DataFolder,
+    variant: Annotated[str, typer.Option()],
+    out: Annotated[Path, typer.Option(help="The run's folder")],
+    recipe: Annotated[str, typer.Option(help="paper, release, pretrain, or teacher")] = "release",
+    init: Annotated[str, typer.Option(help="none, imagenet, or a run's folder")] = "imagenet",
+    teacher: Annotated[
+        Path | None, typer.Option(help="Run folder of a network to learn from")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Image side in px, not the recipe's")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs, not the recipe's")] = None,
+    seed: int = 0,
+) -> None:
+    """Train one variant by one recipe, then calibrate it; the same command again resumes."""
+    from .data import load
+    from .finish import finish
+    from .fit import Job, Trainer
+    from .recipe import RECIPES
+
+    if recipe not in RECIPES:
+        raise typer.BadParameter(f"Choose one of: {', '.join(RECIPES)}.", param_hint="--recipe")
+    chosen = RECIPES[recipe]
+    chosen = replace(chosen, size=size or chosen.size, epochs=epochs or chosen.epochs)
+    job = Job(get_variant(variant), chosen, init, out, teacher, seed)
+    train = load(data, dict.fromkeys(chosen.sets, "train"), chosen.size)
+    validation = load(data, {"busi": "validation", "busbra": "validation"}, chosen.size)
+    trainer = Trainer(job, train, validation)
+    trainer.run()
+    if trainer.accelerator.is_main_process:
+        finish(job, validation, trainer.accelerator.device)
+
+
+@app.command()
+def tried(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder")],
+    note: Annotated[str, typer.Option(help="What the run was to show")] = "",
+) -> None:
+    """Add a finished run's validation figures to the table in train/README.md."""
+    from .tried import add
+
+    add(run, note)
+
+
+@app.command()
+def embed(run: Annotated[Path, typer.Argument(help="A finished run's folder")]) -> None:
+    """Copy a finished run's weights and records into busmtl/weights/."""
+    from .finish import embed as embed_run
+
+    typer.echo(f"Embedded {embed_run(run).name}.")
+
+
+@app.command()
+def evaluate(data: DataFolder, variant: Annotated[str, typer.Option()]) -> None:
+    """Measure an embedded network on the test part; write its metrics, card, and README row."""
+    from busmtl.weights import EMBEDDED
+
+    from .card import write_card, write_readme_figures
+    from .evaluate import evaluate as evaluate_variant
+
+    folder = EMBEDDED / get_variant(variant).id
+    evaluate_variant(variant, folder, data)
+    write_card(folder)
+    write_readme_figures(Path(__file__).parent.parent / "README.md")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    app()

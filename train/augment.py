@@ -1,0 +1,110 @@
+"""Augmentation of a whole batch as tensors, on the device the batch is on."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far each image may be changed; every quantity is drawn per image.
+
+    rotation: degrees either way. shift: fraction of the side either way. zoom, stretch: standard
+    deviation of the log scale, of both axes together and against each other. gamma, contrast,
+    brightness: standard deviations. speckle: largest strength of multiplicative noise. blur,
+    erase: probabilities (erase covers one rectangle with the image's mean grey, in the image
+    alone).
+    """
+
+    flip: bool = True
+    rotation: float = 0.0
+    shift: float = 0.0
+    zoom: float = 0.0
+    stretch: float = 0.0
+    gamma: float = 0.0
+    contrast: float = 0.0
+    brightness: float = 0.0
+    speckle: float = 0.0
+    blur: float = 0.0
+    erase: float = 0.0
+
+
+NONE = Augmentation(flip=False)
+# Paper, section IV-A: "horizontal flipping, rotation, and shifting"; it gives no amounts.
+PAPER = Augmentation(rotation=15, shift=0.1)
+STRONG = Augmentation(
+    rotation=15, shift=0.12, zoom=0.18, stretch=0.12, gamma=0.25, contrast=0.2, brightness=0.08,
+    speckle=0.2, blur=0.2, erase=0.25,
+)  # fmt: skip
+
+
+def augment(images_u8: Tensor, masks_u8: Tensor, how: Augmentation) -> tuple[Tensor, Tensor]:
+    """uint8 (B, 1, S, S) images and masks → float images in [0, 255], bool masks.
+
+    Random numbers come from torch's global generator of the CPU, so a seed fixes them on every
+    device.
+    """
+    images = images_u8.float()
+    masks = masks_u8.float()
+    if how != NONE:
+        grid = F.affine_grid(
+            _affine(len(images), how).to(images.device), list(images.shape), align_corners=False
+        )
+        images = F.grid_sample(images, grid, align_corners=False)
+        masks = F.grid_sample(masks, grid, align_corners=False)
+        images = _intensity(images, how)
+    return images, masks > 127.5
+
+
+def _affine(batch: int, how: Augmentation) -> Tensor:
+    """(B, 2, 3) matrices from output to input coordinates in [-1, 1]."""
+    angle = _uniform(batch, math.radians(how.rotation))
+    zoom = torch.randn(batch) * how.zoom
+    stretch = torch.randn(batch) * how.stretch
+    sx, sy = torch.exp(zoom + stretch), torch.exp(zoom - stretch)
+    mirror = 1 - 2 * (torch.rand(batch) < 0.5 * how.flip).float()
+    tx, ty = _uniform(batch, 2 * how.shift), _uniform(batch, 2 * how.shift)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    rows = torch.stack([mirror * sx * cos, -mirror * sy * sin, tx, sx * sin, sy * cos, ty], dim=1)
+    return rows.view(batch, 2, 3)
+
+
+def _intensity(images: Tensor, how: Augmentation) -> Tensor:
+    batch, device = len(images), images.device
+
+    def normal(deviation: float) -> Tensor:
+        return (torch.randn(batch, 1, 1, 1) * deviation).to(device)
+
+    x = images / 255
+    if how.gamma:
+        x = x.clamp_min(1e-4) ** torch.exp(normal(how.gamma))
+    if how.contrast or how.brightness:
+        mean = x.mean(dim=(2, 3), keepdim=True)
+        x = (x - mean) * torch.exp(normal(how.contrast)) + mean + normal(how.brightness)
+    if how.speckle:
+        strength = (torch.rand(batch, 1, 1, 1) * how.speckle).to(device)
+        x = x * (1 + strength * torch.randn(x.shape).to(device))
+    if how.blur:
+        chosen = (torch.rand(batch, 1, 1, 1) < how.blur).to(device)
+        x = torch.where(chosen, F.avg_pool2d(x, 3, stride=1, padding=1), x)
+    if how.erase:
+        x = torch.where(_rectangles(x.shape, how.erase).to(device), x.mean((2, 3), True), x)
+    return x.clamp(0, 1) * 255
+
+
+def _rectangles(shape: torch.Size, probability: float) -> Tensor:
+    """bool (B, 1, S, S): in a share of the images one rectangle of up to a third of each side."""
+    batch, _, height, width = shape
+    centre = torch.rand(2, batch, 1, 1, 1)
+    half = torch.rand(2, batch, 1, 1, 1) / 6
+    y = torch.linspace(0, 1, height).view(1, 1, height, 1)
+    x = torch.linspace(0, 1, width).view(1, 1, 1, width)
+    inside = ((y - centre[0]).abs() < half[0]) & ((x - centre[1]).abs() < half[1])
+    return inside & (torch.rand(batch, 1, 1, 1) < probability)
+
+
+def _uniform(batch: int, limit: float) -> Tensor:
+    return (torch.rand(batch) * 2 - 1) * limit

@@ -1,0 +1,182 @@
+"""What is written from metrics.json: the model card beside the weights, the README's figures."""
+
+import json
+from pathlib import Path
+
+from busmtl.variants import BEYOND_PAPER, VARIANTS, Variant, get_variant
+from busmtl.weights import EMBEDDED, Config, load_config
+
+from .splits import read_manifest
+
+START, END = "<!-- figures: start -->\n", "<!-- figures: end -->\n"
+METRICS_FILE = "metrics.json"
+
+CARD = """---
+license: apache-2.0
+library_name: busmtl
+pipeline_tag: {pipeline}
+tags: [breast-ultrasound, medical-imaging]
+---
+
+# {title} (`{id}`)
+
+{what} Input: one grey breast-ultrasound image, resized to 256×256. **Research use only: not a
+medical device, not a diagnosis.**
+
+```python
+from busmtl import Predictor
+
+result = Predictor("{id}").predict("image.png")
+```
+
+## Figures
+
+{table}
+Square brackets: 95 % intervals from 2,000 bootstrap draws over duplicate groups (BUSI) or patients
+(BUS-BRA). BUSI test is read by `python -m train evaluate` alone, after every choice stands.
+BUS-BRA validation served those choices (epoch, temperature, thresholds): its figures are somewhat
+optimistic. All are computed from `predictions.csv`.
+
+## Training
+
+{training}
+
+## Limits
+
+{limits}
+"""
+
+# (row, where it stands in a part's summary)
+ROWS = (
+    ("AUC", ("classification", "auc")),
+    ("AUPRC", ("classification", "auprc")),
+    ("ACC at 0.5", ("at_threshold", "default", "acc")),
+    ("TPR at 0.5", ("at_threshold", "default", "tpr")),
+    ("FPR at 0.5", ("at_threshold", "default", "fpr")),
+    ("PRE at 0.5", ("at_threshold", "default", "pre")),
+    ("F1 at 0.5", ("at_threshold", "default", "f1")),
+    ("Brier score", ("classification", "brier")),
+    ("ECE", ("classification", "ece")),
+    ("ECE before temperature scaling", ("classification_before_temperature", "ece")),
+    ("Tumour IoU, per-image mean", ("segmentation", "tumour_iou_per_image_mean")),
+    ("Tumour IoU, pooled", ("segmentation", "tumour_iou_pooled")),
+    ("Dice, per-image mean", ("segmentation", "dice_per_image_mean")),
+    ("Dice, pooled", ("segmentation", "dice_pooled")),
+    ("Background IoU, pooled", ("segmentation", "background_iou_pooled")),
+    ("Lesions missed (IoU < 0.1)", ("segmentation", "missed_share")),
+)
+
+
+def lookup(summary: dict, keys: tuple[str, ...]) -> dict | None:
+    """The {"value", "low", "high"} under those keys; None where the variant lacks the task."""
+    for key in keys:
+        if key not in summary:
+            return None
+        summary = summary[key]
+    return summary
+
+
+def with_interval(figure: dict) -> str:
+    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+
+
+def figures_table(result: dict) -> str:
+    """Markdown: every metric on BUSI test and on BUS-BRA validation."""
+    parts = [result["busi_test"], result["busbra_validation"]]
+    titles = [
+        f"{name} ({part['images']} images, {part['malignant']} malignant)"
+        for name, part in zip(("BUSI test", "BUS-BRA validation"), parts, strict=True)
+    ]
+    lines = [f"| | {' | '.join(titles)} |", "|---|---|---|"]
+    for title, keys in ROWS:
+        figures = [lookup(part, keys) for part in parts]
+        if all(figures):
+            lines.append(f"| {title} | {' | '.join(map(with_interval, figures))} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_card(folder: Path) -> None:
+    """README.md of a weights folder, from its config, metrics, and validation record."""
+    config = load_config(folder)
+    variant = get_variant(config.variant)
+    result = json.loads((folder / METRICS_FILE).read_text())
+    text = CARD.format(
+        id=variant.id,
+        title=variant.title,
+        pipeline="image-segmentation" if variant.segments else "image-classification",
+        what=_what(variant),
+        table=figures_table(result),
+        training=_training(folder, config),
+        limits=_limits(variant, result),
+    )
+    (folder / "README.md").write_text(text)
+
+
+def _what(variant: Variant) -> str:
+    tasks = {
+        (True, True): "Outlines lesions and gives a calibrated probability of malignancy.",
+        (True, False): "Gives a calibrated probability of malignancy.",
+        (False, True): "Outlines lesions.",
+    }
+    return tasks[variant.classifies, variant.segments]
+
+
+def _training(folder: Path, config: Config) -> str:
+    counts = {
+        name: sum(entry.part == "train" for entry in read_manifest(name))
+        for name in config.data["sets"]
+    }
+    sources = {
+        "busi": "{} images of BUSI (Al-Dhabyani et al., Data in Brief 28:104863, 2020), split so "
+        "that no duplicate group (Pawłowska et al. 2023) straddles two parts",
+        "busbra": "{} images of BUS-BRA (Gómez-Flores et al., Medical Physics 2024), its official "
+        "folds 1–3",
+    }
+    text = "Learned from " + "; ".join(sources[name].format(n) for name, n in counts.items())
+    text += ". Recipe: `config.json`; course: `log.jsonl` and `curve.png`. "
+    change = json.loads((folder / "validation.json").read_text()).get(
+        "fp16_largest_probability_change"
+    )
+    text += "Weights are stored in fp16"
+    if change is not None:
+        text += f": against fp32 no probability on validation changes by more than {change:.5f}"
+    return text + "."
+
+
+def _limits(variant: Variant, result: dict) -> str:
+    test, normal = result["busi_test"], result.get("busi_normal")
+    lines = ["- Trained on still images that show a lesion, from a handful of scanners."]
+    if variant.classifies:
+        share = test["malignant"] / test["images"]
+        lines.append(
+            f"- The probability is calibrated to BUSI's malignant share of {share:.0%}; where "
+            "malignancy is rarer, it is too high."
+        )
+    if normal:
+        lines.append(
+            f"- It outlines something in {normal['given_a_mask_share']:.0%} of "
+            f"{normal['images']} normal images, a kind that it never saw in training."
+        )
+    return "\n".join(lines)
+
+
+def write_readme_figures(readme: Path) -> None:
+    """Replace what stands between the two markers in the README by a table of all networks."""
+    lines = [
+        "| network | AUC | ACC | tumour IoU | Dice | file |",
+        "|---|---|---|---|---|---|",
+    ]
+    for variant in (VARIANTS | BEYOND_PAPER).values():
+        folder = EMBEDDED / variant.id
+        if not (folder / METRICS_FILE).exists():
+            continue
+        test = json.loads((folder / METRICS_FILE).read_text())["busi_test"]
+        keys = dict(ROWS)
+        names = ("AUC", "ACC at 0.5", "Tumour IoU, per-image mean", "Dice, per-image mean")
+        figures = [lookup(test, keys[name]) for name in names]
+        cells = [with_interval(each) if each else "–" for each in figures]
+        size = (folder / "model.safetensors").stat().st_size / 2**20
+        lines.append(f"| {variant.title} (`{variant.id}`) | {' | '.join(cells)} | {size:.0f} MB |")
+    before, rest = readme.read_text().split(START)
+    _, after = rest.split(END)
+    readme.write_text(before + START + "\n".join(lines) + "\n" + END + after)

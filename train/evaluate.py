@@ -1,0 +1,200 @@
+"""All metrics of a finished network, from predictions that are saved beside its weights.
+
+    python -m train evaluate --variant resnet50-mtl --data DATA
+
+The BUSI test part is read here and nowhere else; each look at it is appended to
+`train/evaluations.jsonl` with its date, weights, and figures.
+"""
+
+import csv
+import datetime
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from busmtl import Predictor
+from busmtl.predictor import malignant_prob
+from busmtl.variants import CLASS_NAMES, get_variant
+from busmtl.weights import Config, fingerprint, load_config
+
+from . import metrics
+from .data import image_path, read_mask
+from .splits import Entry, manifest_hashes, read_manifest
+
+LOG = Path(__file__).parent / "evaluations.jsonl"
+PREDICTIONS = "predictions.csv"
+# (data set, part) of what is evaluated. BUS-BRA validation served the choices, so its figures
+# are optimistic; it is here for the scanners that BUSI lacks.
+PARTS = (("busi", "test"), ("busi", "normal"), ("busbra", "validation"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network's answer to one image, enough for every metric.
+
+    margin: malignant logit minus benign logit before temperature; NaN without classification.
+    tp, fp, fn, tn: pixels at the image's own size; -1 without segmentation.
+    """
+
+    data_set: str
+    part: str
+    image: str
+    label: str
+    group: str
+    objection: str
+    device: str
+    margin: float
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+
+def predict(folder: Path, variant_id: str, data_folder: Path) -> list[Row]:
+    """Run the network over all parts, exactly as the product does."""
+    predictor = Predictor(variant_id, weights=folder)
+    entries = [
+        (name, entry) for name, part in PARTS for entry in read_manifest(name) if entry.part == part
+    ]
+    return [
+        _predict_one(predictor, name, entry, data_folder)
+        for name, entry in track(entries, description=variant_id, transient=True)
+    ]
+
+
+def _predict_one(predictor: Predictor, name: str, entry: Entry, data_folder: Path) -> Row:
+    prediction = predictor.predict(image_path(data_folder, entry))
+    margin, counts = float("nan"), [-1] * 4
+    if prediction.malignant_prob is not None:
+        margin = _logit(prediction.malignant_prob) * predictor.config.temperature
+    if prediction.mask is not None:
+        reference = read_mask(data_folder, entry, prediction.mask.shape)
+        counts = metrics.overlap_counts(prediction.mask[None], reference[None])[0].tolist()
+    about = (entry.part, entry.image, entry.label, entry.group, entry.objection, entry.device)
+    return Row(name, *about, margin, *counts)
+
+
+def _logit(prob: float) -> float:
+    prob = np.clip(prob, 1e-12, 1 - 1e-12)
+    return float(np.log(prob) - np.log1p(-prob))
+
+
+def write_rows(path: Path, rows: list[Row]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [each.name for each in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**asdict(row), "margin": f"{row.margin:.6f}"} for row in rows)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The predictions that `evaluate` saved."""
+    kinds = {each.name: each.type for each in fields(Row)}
+    with path.open(newline="") as file:
+        return [
+            Row(**{key: kinds[key](value) for key, value in row.items()})
+            for row in csv.DictReader(file)
+        ]
+
+
+def summarise(rows: list[Row], config: Config) -> dict:
+    """All metrics of `rows` with 95 % intervals over resampled groups."""
+    variant = get_variant(config.variant)
+    labels = np.array([CLASS_NAMES.index(row.label) for row in rows])
+    groups = np.array([row.group for row in rows])
+    interval = partial(
+        metrics.with_intervals, resamples=metrics.bootstrap_groups(groups), count=len(rows)
+    )
+    summary = {"images": len(rows), "malignant": int(labels.sum()), "groups": len(set(groups))}
+    if variant.classifies:
+        margins = np.array([row.margin for row in rows])
+        summary |= _classification(labels, margins, config, interval)
+    if variant.segments:
+        counts = np.array([(row.tp, row.fp, row.fn, row.tn) for row in rows])
+        summary["segmentation"] = interval(lambda chosen: metrics.segmentation(counts[chosen]))
+    return summary
+
+
+def _classification(labels: np.ndarray, margins: np.ndarray, config: Config, interval) -> dict:
+    logits = np.stack([np.zeros_like(margins), margins], axis=1)
+    prob, raw = (malignant_prob(logits, each) for each in (config.temperature, 1.0))
+
+    def of(prob: np.ndarray) -> dict:
+        return interval(lambda chosen: metrics.classification(labels[chosen], prob[chosen]))
+
+    def at(threshold: float) -> dict:
+        figures = interval(
+            lambda chosen: metrics.at_threshold(labels[chosen], prob[chosen], threshold)
+        )
+        return {"threshold": threshold, **figures}
+
+    points = {"default": 0.5, **config.thresholds.malignant}
+    return {
+        "classification": of(prob),
+        "classification_before_temperature": of(raw),
+        "at_threshold": {name: at(threshold) for name, threshold in points.items()},
+    }
+
+
+def evaluate(variant_id: str, folder: Path, data_folder: Path) -> dict:
+    """Write predictions.csv and metrics.json into the weights folder; log the look at the test."""
+    rows = predict(folder, variant_id, data_folder)
+    write_rows(folder / PREDICTIONS, rows)
+    result = metrics_of(folder)
+    (folder / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
+    look = {
+        "date": datetime.date.today().isoformat(),
+        "variant": variant_id,
+        "weights_sha256": result["weights_sha256"],
+        **_headline(result["busi_test"]),
+    }
+    with LOG.open("a") as file:
+        file.write(json.dumps(look) + "\n")
+    return result
+
+
+def metrics_of(folder: Path) -> dict:
+    """metrics.json, worked out from the folder's saved predictions alone."""
+    config, rows = load_config(folder), read_rows(folder / PREDICTIONS)
+
+    def part(name: str, part: str) -> list[Row]:
+        return [row for row in rows if (row.data_set, row.part) == (name, part)]
+
+    test, normal, busbra = (part(*each) for each in PARTS)
+    devices = sorted({row.device for row in busbra})
+    result = {
+        "variant": config.variant,
+        "weights_sha256": fingerprint(folder),
+        "manifest_sha256": manifest_hashes(),
+        "busi_test": summarise(test, config),
+        "busi_test_without_objections": summarise([r for r in test if not r.objection], config),
+        "busbra_validation": summarise(busbra, config),
+        "busbra_validation_by_device": {
+            device: summarise([row for row in busbra if row.device == device], config)
+            for device in devices
+        },
+    }
+    if get_variant(config.variant).segments:
+        given = [row.tp + row.fp > 0 for row in normal]
+        result["busi_normal"] = {"images": len(normal), "given_a_mask_share": float(np.mean(given))}
+    return result
+
+
+def _headline(summary: dict) -> dict[str, float]:
+    wanted = {
+        "auc": ("classification", "auc"),
+        "acc": ("at_threshold", "default", "acc"),
+        "iou": ("segmentation", "tumour_iou_per_image_mean"),
+        "dice": ("segmentation", "dice_per_image_mean"),
+    }
+    headline = {}
+    for name, keys in wanted.items():
+        value = summary
+        for key in keys:
+            value = value.get(key, {})
+        if value:
+            headline[name] = round(value["value"], 4)
+    return headline

@@ -1,0 +1,77 @@
+"""The losses, each under its own name, so that the log shows every one of them."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from busmtl.models import Network, Output
+
+from .recipe import Recipe
+
+TEMPERATURE = 3.0  # softens both sides of the taught class probabilities (Hinton et al. 2015)
+FEATURE_WEIGHT = 1.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """labels: int64 (B,). masks: bool (B, 1, S, S)."""
+
+    labels: Tensor
+    masks: Tensor
+
+
+class Learner(nn.Module):
+    """A network and, under a teacher, the projection of its features onto the teacher's."""
+
+    def __init__(self, network: Network, teacher: Network | None):
+        super().__init__()
+        self.network = network
+        self.projection = None
+        if teacher is not None:
+            own, taught = (each.encoder.out_channels[-1] for each in (network, teacher))
+            self.projection = nn.Conv2d(own, taught, kernel_size=1)
+
+    def forward(self, images: Tensor) -> tuple[Output, Tensor | None]:
+        output = self.network(images)
+        return output, self.projection(output.features) if self.projection else None
+
+
+def label_losses(output: Output, target: Target, recipe: Recipe) -> dict[str, Tensor]:
+    """L_total = l_cls + l_seg (paper, equation 1), with Dice beside it where the recipe says so."""
+    losses = {}
+    if output.class_logits is not None:
+        losses["cls"] = F.cross_entropy(
+            output.class_logits.float(), target.labels, label_smoothing=recipe.smoothing
+        )
+    if output.mask_logits is not None:
+        mask_logits = output.mask_logits.float()
+        losses["seg"] = F.cross_entropy(mask_logits, target.masks[:, 0].long())
+        if recipe.dice:
+            losses["dice"] = recipe.dice * dice_loss(mask_logits, target.masks[:, 0].float())
+    return losses
+
+
+def dice_loss(mask_logits: Tensor, masks: Tensor) -> Tensor:
+    """1 − soft Dice of the lesion class, per image, then the mean (Milletari et al. 2016)."""
+    prob = mask_logits.softmax(dim=1)[:, 1]  # (B, S, S)
+    overlap = (prob * masks).sum(dim=(1, 2))
+    total = prob.sum(dim=(1, 2)) + masks.sum(dim=(1, 2))
+    return (1 - (2 * overlap + 1) / (total + 1)).mean()
+
+
+def teacher_losses(output: Output, projected: Tensor, teacher: Output) -> dict[str, Tensor]:
+    """Class and mask probabilities and the direction of the last features, after the teacher's."""
+    losses = {"taught_features": FEATURE_WEIGHT * _cosine_distance(projected, teacher.features)}
+    if output.class_logits is not None:
+        soft = F.log_softmax(output.class_logits.float() / TEMPERATURE, dim=1)
+        taught = F.softmax(teacher.class_logits.float() / TEMPERATURE, dim=1)
+        losses["taught_cls"] = TEMPERATURE**2 * F.kl_div(soft, taught, reduction="batchmean")
+    if output.mask_logits is not None:
+        taught = teacher.mask_logits.float().softmax(dim=1)
+        losses["taught_seg"] = F.cross_entropy(output.mask_logits.float(), taught)
+    return losses
+
+
+def _cosine_distance(projected: Tensor, taught: Tensor) -> Tensor:
+    return (1 - F.cosine_similarity(projected.float(), taught.float(), dim=1)).mean()

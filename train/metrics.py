@@ -1,0 +1,129 @@
+"""Metrics from counts and probabilities; the reduction is always in the name."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Metric = Callable[[np.ndarray], dict[str, float]]
+
+# ---- segmentation: counts first, int (..., 4) of TP, FP, FN, TN pixels of the lesion
+
+
+def overlap_counts(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """bool (N, H, W) twice → int (N, 4), a row an image."""
+    axes = (1, 2)
+    tp = (predicted & reference).sum(axes)
+    fp = (predicted & ~reference).sum(axes)
+    fn = (~predicted & reference).sum(axes)
+    return np.stack([tp, fp, fn, predicted[0].size - tp - fp - fn], axis=1)
+
+
+def iou(counts: np.ndarray) -> np.ndarray:
+    """(..., 4) counts → (...) intersection over union; 1 where both masks are empty."""
+    tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
+    return _ratio(tp, tp + fp + fn)
+
+
+def dice(counts: np.ndarray) -> np.ndarray:
+    """(..., 4) counts → (...) Dice coefficient; 1 where both masks are empty."""
+    tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
+    return _ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def background_iou(counts: np.ndarray) -> np.ndarray:
+    """(..., 4) counts → (...) IoU of the background class."""
+    return iou(counts[..., [3, 2, 1, 0]])
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.where(whole == 0, 1.0, part / np.maximum(whole, 1))
+
+
+MISSED_IOU = 0.1  # below it, a lesion counts as missed
+
+
+def segmentation(counts: np.ndarray) -> dict[str, float]:
+    """All segmentation metrics of N images with a lesion each, from (N, 4) counts."""
+    pooled = counts.sum(axis=0)
+    return {
+        "tumour_iou_per_image_mean": float(iou(counts).mean()),
+        "tumour_iou_pooled": float(iou(pooled)),
+        "dice_per_image_mean": float(dice(counts).mean()),
+        "dice_pooled": float(dice(pooled)),
+        "background_iou_per_image_mean": float(background_iou(counts).mean()),
+        "background_iou_pooled": float(background_iou(pooled)),
+        "missed_share": float((iou(counts) < MISSED_IOU).mean()),
+    }
+
+
+# ---- classification: labels int (N,) with 1 for malignant, prob (N,) of malignant
+
+
+def classification(labels: np.ndarray, prob: np.ndarray) -> dict[str, float]:
+    """Metrics that need no threshold. NaN for AUC and AUPRC where a class is absent."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    both = 0 < labels.sum() < len(labels)
+    return {
+        "auc": float(roc_auc_score(labels, prob)) if both else float("nan"),
+        "auprc": float(average_precision_score(labels, prob)) if both else float("nan"),
+        "brier": float(np.mean((prob - labels) ** 2)),
+        "ece": expected_calibration_error(labels, prob),
+    }
+
+
+def at_threshold(labels: np.ndarray, prob: np.ndarray, threshold: float) -> dict[str, float]:
+    """TPR, FPR, ACC, PRE, F1 (paper, section IV-A); malignant from prob ≥ threshold."""
+    predicted, actual = prob >= threshold, labels == 1
+    tp, fp = int((predicted & actual).sum()), int((predicted & ~actual).sum())
+    fn, tn = int((~predicted & actual).sum()), int((~predicted & ~actual).sum())
+    nan = float("nan")
+    return {
+        "tpr": tp / (tp + fn) if tp + fn else nan,
+        "fpr": fp / (fp + tn) if fp + tn else nan,
+        "acc": (tp + tn) / len(labels),
+        "pre": tp / (tp + fp) if tp + fp else nan,
+        "f1": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else nan,
+    }
+
+
+def expected_calibration_error(labels: np.ndarray, prob: np.ndarray, bins: int = 10) -> float:
+    """Mean gap between the malignant share and the mean probability over equal-width bins.
+
+    Weighted by the bins' sizes (Naeini et al., AAAI 2015, for the probability of malignant).
+    """
+    which = np.minimum((prob * bins).astype(int), bins - 1)
+    gaps = [
+        abs(labels[which == each].mean() - prob[which == each].mean()) * (which == each).mean()
+        for each in np.unique(which)
+    ]
+    return float(sum(gaps))
+
+
+# ---- intervals
+
+
+def bootstrap_groups(groups: np.ndarray, draws: int = 2000, seed: int = 0) -> list[np.ndarray]:
+    """Index arrays of `draws` resamples of whole groups with replacement."""
+    random = np.random.default_rng(seed)
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    return [
+        np.concatenate([members[each] for each in random.integers(len(members), size=len(members))])
+        for _ in range(draws)
+    ]
+
+
+def with_intervals(metric: Metric, resamples: list[np.ndarray], count: int) -> dict[str, dict]:
+    """Each entry of metric(indices) as {"value", "low", "high"}: a 95 % percentile interval.
+
+    metric: takes int indices into the `count` images, returns a dict of floats. What is not
+    defined for these images (an AUC with one class) is None.
+    """
+    values = metric(np.arange(count))
+    draws = [metric(indices) for indices in resamples]
+    result = {}
+    for name, value in values.items():
+        defined = [draw[name] for draw in draws if not np.isnan(draw[name])]
+        low, high = np.percentile(defined, [2.5, 97.5]).tolist() if defined else (None, None)
+        result[name] = {"value": None if np.isnan(value) else value, "low": low, "high": high}
+    return result
