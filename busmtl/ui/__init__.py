@@ -1,0 +1,1 @@
+"""The demo's page: one module a tab, and what the tabs share."""

@@ -1,0 +1,75 @@
+"""The image that a visitor has chosen: an example, or an upload and its way off the disk."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A visitor's file in Gradio's upload folder. Gradio has checked that it lies there."""
+
+    path: Path
+    name: str  # as the visitor's computer calls it: escape it
+
+
+@dataclass(frozen=True)
+class Example:
+    """One of the images in examples/; its name starts with its class."""
+
+    path: Path
+    label: str
+
+    @property
+    def name(self) -> str:
+        return f"Example: {self.label.lower()}"
+
+    @property
+    def pathology(self) -> str:
+        return self.path.stem.partition("-")[0]
+
+    def reference_mask(self) -> np.ndarray:
+        """bool (H, W), the outline that comes with the data set."""
+        path = self.path.parents[1] / "masks" / self.path.name
+        return np.asarray(Image.open(path).convert("L")) > 127
+
+
+def upload_area(**options) -> gr.File:
+    """A gr.File whose handlers receive an Upload; options go to gr.File.
+
+    On its own, gr.File would leave an empty temporary file behind at each call.
+    """
+    area = gr.File(**options)
+    area.preprocess = _as_upload  # not by a subclass, for which Gradio writes a .pyi file here
+    return area
+
+
+def _as_upload(payload) -> Upload | None:
+    """payload: Gradio's FileData, or None."""
+    if payload is None:
+        return None
+    path = Path(payload.path)
+    return Upload(path, payload.orig_name or path.name)
+
+
+def find_examples(folder: Path) -> dict[str, Example]:
+    """label → example, of all images in folder/images, in the order of their names."""
+    examples, count = {}, {}
+    for path in sorted((folder / "images").glob("*.png")):
+        kind = path.stem.partition("-")[0].capitalize()
+        count[kind] = count.get(kind, 0) + 1
+        label = f"{kind} {count[kind]}"
+        examples[label] = Example(path, label)
+    return examples
+
+
+def remove_upload(image: Upload | Example | None) -> None:
+    """Take an upload off the disk, with the folder that Gradio made for it."""
+    if isinstance(image, Upload):
+        image.path.unlink(missing_ok=True)
+        with suppress(OSError):  # another visitor's file of the same content lies there too
+            image.path.parent.rmdir()
