@@ -101,4 +101,5 @@ def evaluate(data: DataFolder, variant: Annotated[str, typer.Option()]) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file it writes
     app()

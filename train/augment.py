@@ -35,10 +35,9 @@ class Augmentation:
 NONE = Augmentation(flip=False)
 # Paper, section IV-A: "horizontal flipping, rotation, and shifting"; it gives no amounts.
 PAPER = Augmentation(rotation=15, shift=0.1)
-STRONG = Augmentation(
-    rotation=15, shift=0.12, zoom=0.18, stretch=0.12, gamma=0.25, contrast=0.2, brightness=0.08,
-    speckle=0.2, blur=0.2, erase=0.25,
-)  # fmt: skip
+RELEASE = Augmentation(
+    rotation=15, shift=0.1, zoom=0.12, stretch=0.04, gamma=0.15, contrast=0.15, brightness=0.05
+)
 
 
 def augment(images_u8: Tensor, masks_u8: Tensor, how: Augmentation) -> tuple[Tensor, Tensor]:

@@ -43,7 +43,8 @@ def fit_operating_points(
     """balanced: largest Youden index. high_sensitivity: the highest threshold with TPR ≥ 0.95."""
     from sklearn.metrics import roc_curve
 
-    fpr, tpr, thresholds = roc_curve(labels, prob, sample_weight=weights, drop_intermediate=False)
+    curve = roc_curve(labels, prob, sample_weight=weights, drop_intermediate=False)
+    fpr, tpr, thresholds = (each[1:] for each in curve)  # the first point's threshold is infinite
     return {
         "balanced": float(thresholds[np.argmax(tpr - fpr)]),
         "high_sensitivity": float(thresholds[np.argmax(tpr >= SENSITIVITY)]),

@@ -13,6 +13,7 @@ and resumed ends with the same weights as one that is not.
 """
 
 import json
+import logging
 import os
 import shutil
 import time
@@ -38,6 +39,8 @@ from .initialise import initialise, load_run
 from .losses import Learner, Target, label_losses, teacher_losses
 from .recipe import Recipe
 from .validate import infer, scores, to_network_input
+
+log = logging.getLogger(__name__)
 
 CHECK_EVERY = 50  # steps between looks at the losses, each of which waits for the device
 
@@ -147,6 +150,7 @@ class Trainer:
                 row["seconds"] = round(time.monotonic() - started, 1)
                 self._keep_if_best(row)
                 self._log(row)
+                log.info("epoch %d/%d: %s", self.epoch + 1, self.recipe.epochs, in_short(row))
             self.epoch += 1
             self._checkpoint()
 
@@ -191,12 +195,12 @@ class Trainer:
         return losses
 
     def _check_finite(self, sums: dict[str, Tensor], step: int) -> None:
-        for name, total in sums.items():
-            if not torch.isfinite(total):
-                raise NonFiniteLoss(
-                    f"Loss {name!r} is not finite at epoch {self.epoch}, step {step} or shortly "
-                    "before. Lower the learning rate or turn mixed precision off, then start anew."
-                )
+        bad = [name for name, total in sums.items() if not torch.isfinite(total)]
+        if bad:
+            raise NonFiniteLoss(
+                f"Not finite by step {step} of epoch {self.epoch}: {', '.join(bad)}. The last "
+                "checkpoint is from before. Start anew in another folder, at a lower rate."
+            )
 
     def _keep_if_best(self, row: dict) -> None:
         if row["steer"] > self.best["steer"]:
@@ -241,6 +245,12 @@ class Trainer:
             self.best = json.loads((done[-1] / "progress.json").read_text())
 
 
+def in_short(row: dict) -> str:
+    """The figures of an epoch that one watches, in one line."""
+    watched = [name for name in row if name.endswith(("_auc", "_dice", "steer"))]
+    return ", ".join(f"{name} {row[name]:.3f}" for name in watched)
+
+
 def checkpoints(out: Path) -> list[Path]:
     """The whole checkpoints in a run's folder, oldest first."""
     return sorted(out.glob("state-[0-9][0-9][0-9]"))
@@ -265,7 +275,7 @@ def make_optimizer(learner: torch.nn.Module, recipe: Recipe) -> torch.optim.Opti
         return torch.optim.Adam(
             learner.parameters(), recipe.lr, recipe.betas, weight_decay=recipe.weight_decay
         )
-    decayed = [p for p in learner.parameters() if p.ndim > 1]
-    spared = [p for p in learner.parameters() if p.ndim <= 1]
+    decayed = [parameter for parameter in learner.parameters() if parameter.ndim > 1]
+    spared = [parameter for parameter in learner.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, recipe.lr, recipe.betas, weight_decay=recipe.weight_decay)

@@ -62,7 +62,7 @@ _BOTH = dict(
     betas=(0.9, 0.999),
     weight_decay=0.05,
     schedule="cosine",
-    augmentation=augment.STRONG,
+    augmentation=augment.RELEASE,
     busi_repeats=2,
     smoothing=0.05,
     dice=1.0,
@@ -70,9 +70,8 @@ _BOTH = dict(
 )
 
 # Low-resolution multi-task pretraining, one for each backbone.
-PRETRAIN = Recipe(name="pretrain", size=128, epochs=30, batch=32, lr=1e-3, ema=0.998, **_BOTH)
-# The teacher keeps more of its ImageNet weights at half that rate.
-TEACHER = replace(PRETRAIN, name="teacher", epochs=24, lr=5e-4)
+PRETRAIN = Recipe(name="pretrain", size=128, epochs=30, batch=32, lr=2e-3, ema=0.998, **_BOTH)
+TEACHER = replace(PRETRAIN, name="teacher", epochs=8)
 # What every embedded network gets after that.
 RELEASE = Recipe(name="release", size=256, epochs=4, batch=16, lr=2e-4, ema=0.998, **_BOTH)
 
