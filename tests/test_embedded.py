@@ -74,7 +74,7 @@ def test_figures_belong_to_the_weights_and_the_predictions(embedded):
     if variant.classifies:
         malignant = [row.label == "malignant" for row in test]
         auc = roc_auc_score(malignant, [row.margin for row in test])
-        assert stored["busi_test"]["classification"]["auc"]["value"] == pytest.approx(auc)
+        assert stored["busi_test"]["ranking"]["auc"]["value"] == pytest.approx(auc)
     if variant.segments:
         iou = np.mean([row.tp / (row.tp + row.fp + row.fn) for row in test])
         figure = stored["busi_test"]["segmentation"]["tumour_iou_per_image_mean"]

@@ -48,16 +48,16 @@ optimistic. All are computed from `predictions.csv`.
 
 # (row, where it stands in a part's summary)
 ROWS = (
-    ("AUC", ("classification", "auc")),
-    ("AUPRC", ("classification", "auprc")),
+    ("AUC", ("ranking", "auc")),
+    ("AUPRC", ("ranking", "auprc")),
     ("ACC at 0.5", ("at_threshold", "default", "acc")),
     ("TPR at 0.5", ("at_threshold", "default", "tpr")),
     ("FPR at 0.5", ("at_threshold", "default", "fpr")),
     ("PRE at 0.5", ("at_threshold", "default", "pre")),
     ("F1 at 0.5", ("at_threshold", "default", "f1")),
-    ("Brier score", ("classification", "brier")),
-    ("ECE", ("classification", "ece")),
-    ("ECE before temperature scaling", ("classification_before_temperature", "ece")),
+    ("Brier score", ("calibration", "brier")),
+    ("ECE", ("calibration", "ece")),
+    ("ECE before temperature scaling", ("before_temperature", "ece")),
     ("Tumour IoU, per-image mean", ("segmentation", "tumour_iou_per_image_mean")),
     ("Tumour IoU, pooled", ("segmentation", "tumour_iou_pooled")),
     ("Dice, per-image mean", ("segmentation", "dice_per_image_mean")),
@@ -77,6 +77,9 @@ def lookup(summary: dict, keys: tuple[str, ...]) -> dict | None:
 
 
 def with_interval(figure: dict) -> str:
+    """ "0.912 [0.870, 0.951]", or a dash where the figure is not defined for these images."""
+    if figure["value"] is None:
+        return "–"
     return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
 
 

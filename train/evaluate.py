@@ -122,9 +122,6 @@ def _classification(labels: np.ndarray, margins: np.ndarray, config: Config, int
     logits = np.stack([np.zeros_like(margins), margins], axis=1)
     prob, raw = (malignant_prob(logits, each) for each in (config.temperature, 1.0))
 
-    def of(prob: np.ndarray) -> dict:
-        return interval(lambda chosen: metrics.classification(labels[chosen], prob[chosen]))
-
     def at(threshold: float) -> dict:
         figures = interval(
             lambda chosen: metrics.at_threshold(labels[chosen], prob[chosen], threshold)
@@ -133,8 +130,11 @@ def _classification(labels: np.ndarray, margins: np.ndarray, config: Config, int
 
     points = {"default": 0.5, **config.thresholds.malignant}
     return {
-        "classification": of(prob),
-        "classification_before_temperature": of(raw),
+        "ranking": interval(lambda chosen: metrics.ranking(labels[chosen], margins[chosen])),
+        "calibration": interval(lambda chosen: metrics.calibration(labels[chosen], prob[chosen])),
+        "before_temperature": interval(
+            lambda chosen: metrics.calibration(labels[chosen], raw[chosen])
+        ),
         "at_threshold": {name: at(threshold) for name, threshold in points.items()},
     }
 
@@ -185,7 +185,7 @@ def metrics_of(folder: Path) -> dict:
 
 def _headline(summary: dict) -> dict[str, float]:
     wanted = {
-        "auc": ("classification", "auc"),
+        "auc": ("ranking", "auc"),
         "acc": ("at_threshold", "default", "acc"),
         "iou": ("segmentation", "tumour_iou_per_image_mean"),
         "dice": ("segmentation", "dice_per_image_mean"),

@@ -59,14 +59,26 @@ def segmentation(counts: np.ndarray) -> dict[str, float]:
 # ---- classification: labels int (N,) with 1 for malignant, prob (N,) of malignant
 
 
-def classification(labels: np.ndarray, prob: np.ndarray) -> dict[str, float]:
-    """Metrics that need no threshold. NaN for AUC and AUPRC where a class is absent."""
+def ranking(labels: np.ndarray, prob: np.ndarray) -> dict[str, float]:
+    """AUC and AUPRC (average precision), which no threshold and no temperature changes.
+
+    NaN where a class is absent.
+    """
+    from sklearn import config_context
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    both = 0 < labels.sum() < len(labels)
+    if not 0 < labels.sum() < len(labels):
+        return {"auc": float("nan"), "auprc": float("nan")}
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        return {
+            "auc": float(roc_auc_score(labels, prob)),
+            "auprc": float(average_precision_score(labels, prob)),
+        }
+
+
+def calibration(labels: np.ndarray, prob: np.ndarray) -> dict[str, float]:
+    """Brier score and expected calibration error."""
     return {
-        "auc": float(roc_auc_score(labels, prob)) if both else float("nan"),
-        "auprc": float(average_precision_score(labels, prob)) if both else float("nan"),
         "brier": float(np.mean((prob - labels) ** 2)),
         "ece": expected_calibration_error(labels, prob),
     }
@@ -93,23 +105,22 @@ def expected_calibration_error(labels: np.ndarray, prob: np.ndarray, bins: int =
     Weighted by the bins' sizes (Naeini et al., AAAI 2015, for the probability of malignant).
     """
     which = np.minimum((prob * bins).astype(int), bins - 1)
-    gaps = [
-        abs(labels[which == each].mean() - prob[which == each].mean()) * (which == each).mean()
-        for each in np.unique(which)
-    ]
-    return float(sum(gaps))
+    gaps = np.bincount(which, weights=labels - prob, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
 
 
 # ---- intervals
 
+DRAWS = 2000
 
-def bootstrap_groups(groups: np.ndarray, draws: int = 2000, seed: int = 0) -> list[np.ndarray]:
-    """Index arrays of `draws` resamples of whole groups with replacement."""
+
+def bootstrap_groups(groups: np.ndarray, seed: int = 0) -> list[np.ndarray]:
+    """Index arrays of DRAWS resamples of whole groups with replacement."""
     random = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     return [
         np.concatenate([members[each] for each in random.integers(len(members), size=len(members))])
-        for _ in range(draws)
+        for _ in range(DRAWS)
     ]
 
 
