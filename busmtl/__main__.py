@@ -1,6 +1,7 @@
 """The command line: `python -m busmtl predict PATH... --variant ID|all --out DIR`."""
 
 import csv
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -110,7 +111,10 @@ def _find_images(paths: list[Path]) -> list[Path]:
     """A folder becomes the images in it, in natural order: 2 before 10."""
     images = []
     for path in paths:
-        images += _images_in(path) if path.is_dir() else [path]
+        try:
+            images += _images_in(path) if path.is_dir() else [path]
+        except OSError:  # a name too long, no permission: `decode` says so
+            images.append(path)
     return images
 
 
@@ -173,11 +177,12 @@ def _write_predictions(images: list[Path], predictors: list[Predictor], out: Pat
                 prediction = predictor.predict(decoded)
                 writer.writerow(_row(name, prediction))
                 _write_mask(prediction, out, stem)
+            file.flush()
     return all_usable
 
 
 def _decode(path: Path) -> DecodedImage:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ImageError("There are no images in this folder. Choose another.")
     return decode(path)
 

@@ -59,8 +59,8 @@ def decode(source: str | os.PathLike | bytes | Image.Image | np.ndarray) -> Deco
     """Decode a path, the bytes of a file, a PIL image, or a uint8 (H, W) or (H, W, 3) array.
 
     Files may be PNG, JPEG, BMP, TIFF, or WebP, told by content and not by name. EXIF rotation is
-    applied; of several frames the first is taken; 16-bit, 32-bit and float grey is scaled from
-    its own minimum and maximum to 0 and 255; transparent places turn black.
+    applied; of several frames the first is taken; more than 8 bits are scaled from the image's
+    own minimum and maximum to 0 and 255; transparent places turn black.
 
     Raises ImageError, and nothing else, for what cannot be used.
     """
@@ -182,12 +182,15 @@ def _from_pil(image: Image.Image) -> DecodedImage:
 
 def _decode_pixels(image: Image.Image) -> DecodedImage:
     warnings = []
+    has_deep_colour = _has_deep_colour(image)  # known only before the pixels are read
     image.load()
     upright = _turn_upright(image, warnings)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         pixels = _scale_by_own_range(upright, _white_is_zero(image), warnings)
     else:
         pixels = np.array(_to_rgb(upright))
+        if has_deep_colour:
+            pixels = _stretch(pixels, warnings)
     _warn_of_frames(image, warnings)
     return _finish(pixels, warnings)
 
@@ -223,6 +226,23 @@ def _scale_by_own_range(image: Image.Image, inverted: bool, warnings: list[str])
     if inverted:
         values = 255 - values
     return np.rint(np.nan_to_num(values, copy=False)).astype(np.uint8)
+
+
+def _has_deep_colour(image: Image.Image) -> bool:
+    """16 bits a channel, with colour or alpha: Pillow keeps the upper 8 of them."""
+    grey = image.mode in ("I", "F") or image.mode.startswith("I;16")
+    return not grey and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+
+
+def _stretch(pixels_u8: np.ndarray, warnings: list[str]) -> np.ndarray:
+    """uint8 (H, W, 3) → the same from the smallest value to the largest, all channels alike."""
+    low, high = int(pixels_u8.min()), int(pixels_u8.max())
+    warnings.append(
+        f"The image has 16 bits per channel. It was read at 8, and its {high - low + 1} levels "
+        "were stretched to the full range. Export it as grey if fine detail is lost."
+    )
+    values = (pixels_u8.astype(np.float32) - low) * (255 / ((high - low) or 1))
+    return np.rint(values).astype(np.uint8)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

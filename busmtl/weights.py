@@ -136,9 +136,10 @@ def load_network(folder: Path) -> "Network":
     """The folder's network in fp32 and evaluation mode; WeightsError unless all of it is there."""
     from .models import build
 
-    variant_id = load_config(folder).variant
+    config = load_config(folder)
+    variant_id = config.variant
     tensors = _read_tensors(Path(folder), variant_id)
-    network = build(get_variant(variant_id))
+    network = build(get_variant(variant_id), config.input.size)
     _check_tensors(network.state_dict(), tensors, variant_id)
     network.load_state_dict(tensors)  # copies fp16 into the network's fp32
     return network.eval()

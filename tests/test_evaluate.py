@@ -34,7 +34,7 @@ def evaluated(request, data, weights_folder, tmp_path_factory):
     config = json.loads((folder / "config.json").read_text())
     config["data"] = {"sets": ["busi", "busbra"], "manifest_sha256": splits.manifest_hashes()}
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "validation.json").write_text('{"fp16_largest_probability_change": 0.00012}')
+    (folder / "validation.json").write_text('{"fp16_largest_change": {"malignant_prob": 0.0012}}')
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "LOG", root / "evaluations.jsonl")
         patch.setattr(metrics, "DRAWS", 50)
@@ -100,8 +100,8 @@ def test_card_and_readme_show_the_figures(evaluated, tmp_path, monkeypatch):
     text = (folder / "README.md").read_text()
     test = json.loads((folder / "metrics.json").read_text())["busi_test"]
     auc = card.with_interval(test["ranking"]["auc"])
-    assert f"| AUC | {auc} |" in text and "no more than" not in text
-    assert "0.00012" in text and "Research use only" in text
+    assert f"| AUC | {auc} |" in text and "0.0012 in an image's" in text
+    assert "Research use only" in text
     assert ("normal images" in text) == (variant_id == "lite0-mtl")
 
     monkeypatch.setattr(card, "EMBEDDED", folder.parent)
@@ -123,7 +123,7 @@ def test_a_run_is_added_to_what_was_tried_once(tmp_path, monkeypatch):
     (run / "run.json").write_text(json.dumps(asked))
     (run / "log.jsonl").write_text('{"seconds": 90}\n{"seconds": 60}\n')
     (run / "validation.json").write_text(
-        json.dumps({"as_served": figures, "without_flips": figures})
+        json.dumps({"as_configured": figures, "with_other_flips": figures})
     )
     monkeypatch.setattr(tried, "FOLDER", tmp_path)
     monkeypatch.setattr(tried, "TABLE", tmp_path / "tried.csv")

@@ -173,10 +173,13 @@ def test_8_bit_grey_is_not_scaled():
     assert (grey.min(), grey.max()) == (50, 90)
 
 
-def test_16_bit_rgb_png():
-    row = b"\0" + struct.pack(">HHH", 0x6400, 0x6480, 0x64FF) * SIZE_HW[1]
-    decoded = decode(png(SIZE_HW[1], SIZE_HW[0], 16, 2, row * SIZE_HW[0]))
-    assert pixel(decoded) == (100, 100, 100)
+def test_16_bit_rgb_png_is_scaled_by_its_own_range():
+    left, right = struct.pack(">HHH", 0, 0x0200, 0x0400), struct.pack(">HHH", *[0x0800] * 3)
+    half = SIZE_HW[1] // 2
+    rows = (b"\0" + left * half + right * half) * SIZE_HW[0]
+    decoded = decode(png(SIZE_HW[1], SIZE_HW[0], 16, 2, rows))
+    assert (pixel(decoded), pixel(decoded, -1, -1)) == ((0, 64, 128), (255, 255, 255))
+    assert "16 bits per channel" in decoded.warnings[0]
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF"])

@@ -59,7 +59,7 @@ def fit(
     chosen = replace(chosen, size=size or chosen.size, epochs=epochs or chosen.epochs)
     job = Job(get_variant(variant), chosen, init, out, teacher, seed)
     train = load(data, dict.fromkeys(chosen.sets, "train"), chosen.size)
-    validation = load(data, {"busi": "validation", "busbra": "validation"}, chosen.size)
+    validation = load(data, dict.fromkeys(chosen.sets, "validation"), chosen.size)
     trainer = Trainer(job, train, validation)
     trainer.run()
     if trainer.accelerator.is_main_process:

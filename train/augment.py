@@ -14,9 +14,7 @@ class Augmentation:
 
     rotation: degrees either way. shift: fraction of the side either way. zoom, stretch: standard
     deviation of the log scale, of both axes together and against each other. gamma, contrast,
-    brightness: standard deviations. speckle: largest strength of multiplicative noise. blur,
-    erase: probabilities (erase covers one rectangle with the image's mean grey, in the image
-    alone).
+    brightness: standard deviations.
     """
 
     flip: bool = True
@@ -27,9 +25,6 @@ class Augmentation:
     gamma: float = 0.0
     contrast: float = 0.0
     brightness: float = 0.0
-    speckle: float = 0.0
-    blur: float = 0.0
-    erase: float = 0.0
 
 
 NONE = Augmentation(flip=False)
@@ -83,26 +78,7 @@ def _intensity(images: Tensor, how: Augmentation) -> Tensor:
     if how.contrast or how.brightness:
         mean = x.mean(dim=(2, 3), keepdim=True)
         x = (x - mean) * torch.exp(normal(how.contrast)) + mean + normal(how.brightness)
-    if how.speckle:
-        strength = (torch.rand(batch, 1, 1, 1) * how.speckle).to(device)
-        x = x * (1 + strength * torch.randn(x.shape).to(device))
-    if how.blur:
-        chosen = (torch.rand(batch, 1, 1, 1) < how.blur).to(device)
-        x = torch.where(chosen, F.avg_pool2d(x, 3, stride=1, padding=1), x)
-    if how.erase:
-        x = torch.where(_rectangles(x.shape, how.erase).to(device), x.mean((2, 3), True), x)
     return x.clamp(0, 1) * 255
-
-
-def _rectangles(shape: torch.Size, probability: float) -> Tensor:
-    """bool (B, 1, S, S): in a share of the images one rectangle of up to a third of each side."""
-    batch, _, height, width = shape
-    centre = torch.rand(2, batch, 1, 1, 1)
-    half = torch.rand(2, batch, 1, 1, 1) / 6
-    y = torch.linspace(0, 1, height).view(1, 1, height, 1)
-    x = torch.linspace(0, 1, width).view(1, 1, 1, width)
-    inside = ((y - centre[0]).abs() < half[0]) & ((x - centre[1]).abs() < half[1])
-    return inside & (torch.rand(batch, 1, 1, 1) < probability)
 
 
 def _uniform(batch: int, limit: float) -> Tensor:

@@ -137,13 +137,13 @@ def _training(folder: Path, config: Config) -> str:
     }
     text = "Learned from " + "; ".join(sources[name].format(n) for name, n in counts.items())
     text += ". Recipe: `config.json`; course: `log.jsonl` and `curve.png`. "
-    change = json.loads((folder / "validation.json").read_text()).get(
-        "fp16_largest_probability_change"
-    )
-    text += "Weights are stored in fp16"
-    if change is not None:
-        text += f": against fp32 no probability on validation changes by more than {change:.5f}"
-    return text + "."
+    changes = json.loads((folder / "validation.json").read_text())["fp16_largest_change"]
+    text += "Weights are stored in fp16; against fp32, the largest change on validation is "
+    names = {
+        "malignant_prob": "an image's probability of malignant",
+        "lesion_prob": "a pixel's of lesion",
+    }
+    return text + " and ".join(f"{changes[key]:.4f} in {names[key]}" for key in changes) + "."
 
 
 def _limits(variant: Variant, result: dict) -> str:

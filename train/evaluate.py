@@ -9,6 +9,7 @@ The BUSI test part is read here and nowhere else; each look at it is appended to
 import csv
 import datetime
 import json
+import logging
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,9 @@ from busmtl.weights import Config, fingerprint, load_config
 
 from . import metrics
 from .data import image_path, read_mask
-from .splits import Entry, manifest_hashes, read_manifest
+from .splits import Entry, manifest_hashes, pixel_hash, read_manifest
+
+log = logging.getLogger(__name__)
 
 LOG = Path(__file__).parent / "evaluations.jsonl"
 PREDICTIONS = "predictions.csv"
@@ -67,13 +70,16 @@ def predict(folder: Path, variant_id: str, data_folder: Path) -> list[Row]:
 
 
 def _predict_one(predictor: Predictor, name: str, entry: Entry, data_folder: Path) -> Row:
-    prediction = predictor.predict(image_path(data_folder, entry))
+    path = image_path(data_folder, entry)
+    prediction = predictor.predict(path)
     margin, counts = float("nan"), [-1] * 4
     if prediction.malignant_prob is not None:
         margin = _logit(prediction.malignant_prob) * predictor.config.temperature
     if prediction.mask is not None:
         reference = read_mask(data_folder, entry, prediction.mask.shape)
         counts = metrics.overlap_counts(prediction.mask[None], reference[None])[0].tolist()
+    if pixel_hash(path) != entry.sha256:
+        log.warning("%s differs from the manifest; the figures are not those of its picture", path)
     about = (entry.part, entry.image, entry.label, entry.group, entry.objection, entry.device)
     return Row(name, *about, margin, *counts)
 

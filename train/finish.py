@@ -2,15 +2,15 @@
 
 import json
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from busmtl.models import Network
 from busmtl.predictor import malignant_prob
-from busmtl.weights import EMBEDDED, INPUT, Config, load_network, save
+from busmtl.weights import EMBEDDED, INPUT, Config, load_config, save
 
 from .calibrate import fit_thresholds
 from .data import Samples
@@ -20,7 +20,7 @@ from .splits import manifest_hashes
 from .validate import Outputs, infer, scores
 
 # What is embedded beside the two files that `Predictor` needs.
-RECORD_FILES = ("log.jsonl", "run.json", "validation.json", "curve.png")
+RECORD_FILES = ("log.jsonl", "validation.json", "curve.png")
 CURVES = {
     "busi_auc": ("BUSI AUC", "C0-"),
     "busbra_auc": ("BUS-BRA AUC", "C1-"),
@@ -31,13 +31,10 @@ CURVES = {
 
 def finish(job: Job, validation: Samples, device: torch.device) -> None:
     """Write `weights/`, `validation.json`, and `curve.png` into the run's folder."""
-
-    def outputs_of(network: Network, flip: bool) -> Outputs:
-        return infer(network.to(device), validation, device, flip)
-
     recipe = job.recipe
-    network = load_run(job.out, recipe.size, device)
-    outputs = outputs_of(network, recipe.flip_average)
+    exact = load_run(job.out, recipe.size, device)
+    network = deepcopy(exact).half().float()  # as the weights are stored
+    outputs = infer(network, validation, device, recipe.flip_average)
     temperature, thresholds = fit_thresholds(outputs, validation)
     config = Config(
         variant=job.variant.id,
@@ -45,29 +42,46 @@ def finish(job: Job, validation: Samples, device: torch.device) -> None:
         temperature=temperature,
         flip_average=recipe.flip_average,
         thresholds=thresholds,
-        training=job.record(),
+        training=json.loads((job.out / "run.json").read_text()),
         data={"sets": recipe.sets, "manifest_sha256": manifest_hashes()},
     )
     save(job.out / "weights", network, config)
+    other_flips = infer(network, validation, device, flip=not recipe.flip_average)
     report = {
-        "as_served": scores(outputs, validation),
-        "without_flips": scores(outputs_of(network, flip=False), validation),
+        "as_configured": scores(outputs, validation),
+        "with_other_flips": scores(other_flips, validation),
+        "fp16_largest_change": largest_changes(
+            infer(exact, validation, device, recipe.flip_average), outputs, temperature
+        ),
     }
-    if temperature:
-        stored = outputs_of(load_network(job.out / "weights"), recipe.flip_average)
-        before, after = (
-            malignant_prob(each.class_logits, temperature) for each in (outputs, stored)
-        )
-        report["fp16_largest_probability_change"] = float(np.abs(before - after).max())
     (job.out / "validation.json").write_text(json.dumps(report, indent=2) + "\n")
     plot_curve(job.out / "log.jsonl", job.out / "curve.png")
 
 
+def largest_changes(before: Outputs, after: Outputs, temperature: float | None) -> dict[str, float]:
+    """The largest difference in any image's probability of malignant, in any pixel's of lesion."""
+    changes = {}
+    if temperature:
+        first, second = (malignant_prob(each.class_logits, temperature) for each in (before, after))
+        changes["malignant_prob"] = float(np.abs(first - second).max())
+    if before.lesion_prob is not None:
+        changes["lesion_prob"] = float(np.abs(before.lesion_prob - after.lesion_prob).max())
+    return changes
+
+
 def embed(run: Path) -> Path:
-    """Copy a finished run's weights and records into the package; returns the folder there."""
-    config = json.loads((run / "weights" / "config.json").read_text())
-    folder = EMBEDDED / config["variant"]
-    shutil.copytree(run / "weights", folder, dirs_exist_ok=True)
+    """Put a finished run's weights and records into the package; returns the folder there.
+
+    Figures of earlier weights are removed. ValueError where `Predictor` would refuse the weights.
+    """
+    config = load_config(run / "weights")
+    if config.input != INPUT:
+        raise ValueError(
+            f"{run.name} was trained at {config.input.size} px; the product takes {INPUT.size} px."
+        )
+    folder = EMBEDDED / config.variant
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(run / "weights", folder)
     for name in RECORD_FILES:
         shutil.copyfile(run / name, folder / name)
     return folder

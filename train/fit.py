@@ -1,6 +1,6 @@
 """One training run: a recipe applied to a variant, resumable at any moment.
 
-    python -m train fit --variant lite0-mtl --recipe pretrain --init imagenet --out RUNS/teacher
+    python -m train fit --variant lite0-mtl --recipe teacher --init imagenet --out RUNS/teacher
     python -m train fit --variant resnet50-mtl --recipe pretrain --init none \
         --teacher RUNS/teacher --out RUNS/resnet50
 
@@ -8,10 +8,11 @@ A run's folder holds `run.json` (what was asked for), `log.jsonl` (a row an epoc
 (all that resuming after NNN epochs needs), `best.safetensors` and, at the end, `weights/`, a
 folder that `Predictor` loads.
 
-All randomness of an epoch follows from the seed and the epoch's number, so a run that is killed
-and resumed ends with the same weights as one that is not.
+All randomness of an epoch follows from the seed and the epoch's number, so on a CPU a run that is
+killed and resumed ends with the very weights of one that is not (same machine, same threads).
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DataLoaderConfiguration, set_seed
 from rich.progress import Progress
 from safetensors.torch import save_file
 from torch import Tensor
@@ -51,7 +52,7 @@ class NonFiniteLoss(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """What a run was asked to do. init: "none", "imagenet", or a weights folder."""
+    """What a run was asked to do. init: "none", "imagenet", or another run's folder."""
 
     variant: Variant
     recipe: Recipe
@@ -61,18 +62,16 @@ class Job:
     seed: int = 0
 
     def record(self) -> dict:
-        """The job as JSON; other runs appear by their folder's name alone."""
-        return json.loads(
-            json.dumps(
-                {
-                    "variant": self.variant.id,
-                    "recipe": asdict(self.recipe),
-                    "init": Path(self.init).name,
-                    "teacher": self.teacher.name if self.teacher else "",
-                    "seed": self.seed,
-                }
-            )
-        )
+        """The job as JSON would give it back; other runs appear as name@hash of their weights."""
+        starts_anew = self.init in ("none", "imagenet")
+        record = {
+            "variant": self.variant.id,
+            "recipe": asdict(self.recipe),
+            "init": self.init if starts_anew else run_name(Path(self.init)),
+            "teacher": run_name(self.teacher) if self.teacher else "none",
+            "seed": self.seed,
+        }
+        return json.loads(json.dumps(record))
 
 
 class EpochSampler(Sampler):
@@ -94,7 +93,7 @@ class EpochSampler(Sampler):
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    return 10_007 * seed + epoch
+    return 1_000 * (10_007 * seed + epoch)  # accelerate adds the process's number
 
 
 def mixed_precision() -> str:
@@ -109,7 +108,11 @@ class Trainer:
 
     def __init__(self, job: Job, train: Samples, validation: Samples):
         self.job, self.recipe, self.validation = job, job.recipe, validation
-        self.accelerator = Accelerator(mixed_precision=mixed_precision())
+        self.accelerator = Accelerator(
+            mixed_precision=mixed_precision(),
+            # The recipe's batch is that of all processes together.
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+        )
         device = self.accelerator.device
         set_seed(job.seed)
         network = build(job.variant, self.recipe.size)
@@ -143,6 +146,7 @@ class Trainer:
         while self.epoch < self.recipe.epochs:
             started = time.monotonic()
             row = {"epoch": self.epoch, "lr": self.schedule.get_last_lr()[0]}
+            row["precision"] = self.accelerator.mixed_precision
             row |= self._train_one_epoch()
             if self.accelerator.is_main_process:
                 outputs = infer(self.network, self.validation, self.accelerator.device, flip=False)
@@ -174,7 +178,8 @@ class Trainer:
                 sums = {name: sums.get(name, 0) + loss.detach() for name, loss in losses.items()}
                 if step % CHECK_EVERY == 0 or step == len(self.loader):
                     self._check_finite(sums, step)
-        return {f"loss_{name}": float(total) / step for name, total in sums.items()}
+        means = self.accelerator.reduce(sums, reduction="mean")
+        return {f"loss_{name}": float(total) / step for name, total in means.items()}
 
     def _step(self, chosen: Tensor) -> dict[str, Tensor]:
         images, masks = augment(self.images[chosen], self.masks[chosen], self.recipe.augmentation)
@@ -214,12 +219,13 @@ class Trainer:
         path = self.job.out / "log.jsonl"
         rows = path.read_text().splitlines() if path.exists() else []
         rows = rows[: self.epoch]  # a run killed before its checkpoint logs this epoch again
-        path.write_text("\n".join([*rows, json.dumps(row)]) + "\n")
+        write_whole(path, "\n".join([*rows, json.dumps(row)]) + "\n")
 
     def _checkpoint(self) -> None:
         """Write state-NNN whole or not at all, then drop the one before it."""
         partial = self.job.out / "state.partial"
         self.accelerator.save_state(str(partial))
+        self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             (partial / "progress.json").write_text(json.dumps(self.best))
             os.replace(partial, self.job.out / f"state-{self.epoch:03d}")
@@ -231,23 +237,36 @@ class Trainer:
         """Go on from the newest checkpoint; a folder that another job wrote is refused."""
         out = self.job.out
         asked = self.job.record()
-        if (out / "run.json").exists():
-            if json.loads((out / "run.json").read_text()) != asked:
-                raise ValueError(f"{out} holds another run: choose another --out, or remove it.")
-        elif self.accelerator.is_main_process:
+        if self.accelerator.is_main_process:
             out.mkdir(parents=True, exist_ok=True)
-            (out / "run.json").write_text(json.dumps(asked, indent=2) + "\n")
+            shutil.rmtree(out / "state.partial", ignore_errors=True)
+            if not (out / "run.json").exists():
+                write_whole(out / "run.json", json.dumps(asked, indent=2) + "\n")
         self.accelerator.wait_for_everyone()
-        shutil.rmtree(out / "state.partial", ignore_errors=True)
+        if json.loads((out / "run.json").read_text()) != asked:
+            raise ValueError(f"{out} holds another run: choose another --out, or remove it.")
         if done := checkpoints(out):
             self.accelerator.load_state(str(done[-1]))
             self.epoch = int(done[-1].name.removeprefix("state-"))
             self.best = json.loads((done[-1] / "progress.json").read_text())
 
 
+def run_name(run: Path) -> str:
+    """Name of a run's folder and the beginning of its weights' sha256."""
+    with (run / "best.safetensors").open("rb") as file:
+        return f"{run.name}@{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file at once, so that a kill leaves the old one or the new one."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
 def in_short(row: dict) -> str:
     """The figures of an epoch that one watches, in one line."""
-    watched = [name for name in row if name.endswith(("_auc", "_dice", "steer"))]
+    watched = [name for name in row if name.startswith(("busi_", "busbra_", "steer"))]
     return ", ".join(f"{name} {row[name]:.3f}" for name in watched)
 
 

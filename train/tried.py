@@ -13,7 +13,7 @@ START, END = "<!-- tried: start -->\n", "<!-- tried: end -->\n"
 FIGURES = ("busi_auc", "busi_dice", "busbra_auc", "busbra_dice")
 COLUMNS = (
     "run", "network", "start", "teacher", "side", "epochs", "minutes",
-    *FIGURES, "without_flips_auc", "note",
+    *FIGURES, "other_flips_auc", "note",
 )  # fmt: skip
 
 
@@ -22,7 +22,7 @@ def add(run: Path, note: str) -> None:
     asked = json.loads((run / "run.json").read_text())
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     validation = json.loads((run / "validation.json").read_text())
-    served, plain = validation["as_served"], validation["without_flips"]
+    served, plain = validation["as_configured"], validation["with_other_flips"]
     row = {
         "run": run.name,
         "network": asked["variant"],
@@ -32,7 +32,7 @@ def add(run: Path, note: str) -> None:
         "epochs": len(log),
         "minutes": round(sum(each["seconds"] for each in log) / 60),
         **{name: _figure(served, name) for name in FIGURES},
-        "without_flips_auc": " / ".join(_figure(plain, name) for name in FIGURES[::2]),
+        "other_flips_auc": " / ".join(_figure(plain, name) for name in FIGURES[::2]),
         "note": note,
     }
     rows = {each["run"]: each for each in _read()} | {run.name: row}
@@ -57,7 +57,7 @@ def _read() -> list[dict]:
 def _write_readme(rows: list[dict]) -> None:
     titles = (
         "run", "network", "start", "teacher", "side, px", "epochs", "minutes", "BUSI AUC",
-        "BUSI Dice", "BUS-BRA AUC", "BUS-BRA Dice", "AUC without flips", "note",
+        "BUSI Dice", "BUS-BRA AUC", "BUS-BRA Dice", "AUC, flips otherwise", "note",
     )  # fmt: skip
     lines = [titles, ["---"] * len(titles), *([row[name] for name in COLUMNS] for row in rows)]
     table = "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)

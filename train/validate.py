@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from busmtl.models import Network
+from busmtl.predictor import average_mirrored, lesion_prob
 from busmtl.preprocess import normalise
 
 from .data import Samples
@@ -39,19 +40,19 @@ def infer(network: Network, samples: Samples, device: torch.device, flip: bool) 
     for start in range(0, len(samples), 32):
         images = torch.from_numpy(samples.images_u8[start : start + 32]).to(device)
         images = to_network_input(images.float())
-        passes = [network(images)]
-        if flip:
-            passes.append(network(images.flip(3)))
-        if passes[0].class_logits is not None:
-            logits.append(torch.stack([each.class_logits.float() for each in passes]).mean(0).cpu())
-        if passes[0].mask_logits is not None:
-            both = [each.mask_logits.float().softmax(1)[:, 1] for each in passes]
-            if flip:
-                both[1] = both[1].flip(2)
-            probs.append(torch.stack(both).mean(0).cpu())
+        answers = [network(images)] + ([network(images.flip(3))] if flip else [])
+        if answers[0].class_logits is not None:
+            logits.append(np.mean([_to_numpy(each.class_logits) for each in answers], axis=0))
+        if answers[0].mask_logits is not None:
+            maps = [lesion_prob(_to_numpy(each.mask_logits)) for each in answers]
+            probs.append(average_mirrored(*maps) if flip else maps[0])
     return Outputs(
-        torch.cat(logits).numpy() if logits else None, torch.cat(probs).numpy() if probs else None
+        np.concatenate(logits) if logits else None, np.concatenate(probs) if probs else None
     )
+
+
+def _to_numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy()
 
 
 def scores(outputs: Outputs, samples: Samples) -> dict[str, float]:

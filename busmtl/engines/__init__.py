@@ -28,8 +28,6 @@ class Raw(NamedTuple):
 class Engine(Protocol):
     """A loaded network. Its `run` may be called from many threads at once."""
 
-    name: str
-
     def run(self, batch: np.ndarray) -> Raw:
         """batch: float32 (B, 3, 256, 256) from `busmtl.preprocess.to_batch`."""
 

@@ -12,8 +12,6 @@ from . import Raw
 class TorchEngine:
     """A network in evaluation mode, which nothing changes after loading."""
 
-    name = "torch"
-
     def __init__(self, folder: Path):
         self._network = load_network(folder)
 

@@ -1,5 +1,6 @@
 """The image that a visitor has chosen: an example, or an upload and its way off the disk."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +45,22 @@ def upload_area(**options) -> gr.File:
     On its own, gr.File would leave an empty temporary file behind at each call.
     """
     area = gr.File(**options)
-    area.preprocess = _as_upload  # not by a subclass, for which Gradio writes a .pyi file here
+    # Not by a subclass, for which Gradio writes a .pyi file into this folder.
+    area.preprocess = _as_upload
+    area.async_move_resource_to_block_cache = _only_uploads(area)
     return area
+
+
+def _only_uploads(area: gr.File) -> Callable:
+    """A caller of the API may name an address, which Gradio would fetch whole, however large."""
+    move = area.async_move_resource_to_block_cache
+
+    async def move_unless_address(path: str | Path | None) -> str | None:
+        if str(path).lower().startswith(("http:", "https:")):
+            raise gr.Error("Upload the file itself, not its address.")
+        return await move(path)
+
+    return move_unless_address
 
 
 def _as_upload(payload) -> Upload | None:

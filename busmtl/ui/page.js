@@ -7,8 +7,9 @@
     file.size > MAX_FILE_BYTES ? new File([file.slice(0, MAX_FILE_BYTES + 1)], file.name) : file;
 
   const take = (event, files) => {
-    if (!input() || !files?.length) return;
-    event.preventDefault();
+    if (!files?.length) return;
+    event.preventDefault(); // or the browser would leave the page to open a dropped file
+    if (!input()) return; // an image is being analysed
     event.stopPropagation();
     const chosen = new DataTransfer();
     chosen.items.add(shortened(files[0]));
