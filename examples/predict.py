@@ -1,4 +1,4 @@
-"""Every example picture through one network: python examples/predict.py [VARIANT]"""
+"""Every example picture through one network: python -m examples.predict [VARIANT]"""
 
 import sys
 from pathlib import Path

@@ -94,13 +94,15 @@ def test_bad_files_get_their_row_and_the_others_go_on(embedded, folder, tmp_path
     bad = folder / "scan 3.png"
     bad.write_bytes(b"not an image")
     (tmp_path / "empty").mkdir()
-    paths = (folder, tmp_path / "nowhere.png", tmp_path / "empty")
+    too_long = tmp_path / ("x" * 300 + ".png")
+    paths = (folder, tmp_path / "nowhere.png", tmp_path / "empty", too_long)
     result, rows = predict(tmp_path / "out", *paths, "--variant", SMALLEST)
     assert result.exit_code == 1
     names = ["scan 1.jpg", "scan 2.PNG", "scan 3.png", "scan 10.png", "nowhere.png", "empty"]
+    names.append(too_long.name)
     assert [row["image"] for row in rows] == names
     failed = [row for row in rows if row["error"]]
-    assert [row["image"] for row in failed] == ["scan 3.png", "nowhere.png", "empty"]
+    assert [row["image"] for row in failed] == ["scan 3.png", *names[-3:]]
     for row in failed:
         assert {key for key, value in row.items() if value} == {"image", "variant", "error"}
         assert row["error"].endswith(".") and str(tmp_path) not in row["error"]

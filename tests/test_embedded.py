@@ -1,6 +1,8 @@
 """The embedded networks on the example images: real weights, real pictures, their records."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +62,19 @@ def test_masks_overlap_their_references(embedded):
         assert mask.shape == expected.shape
         dice.append(2 * (mask & expected).sum() / (mask.sum() + expected.sum()))
     assert np.mean(dice) > 0.7
+
+
+def test_the_example_script_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.predict"],
+        cwd=EXAMPLES.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [path.name for path in FILES]
+    assert all("malignant with probability" in line and "lesion area" in line for line in lines)
 
 
 def test_figures_belong_to_the_weights_and_the_predictions(embedded):
