@@ -118,20 +118,24 @@ def test_card_and_readme_show_the_figures(evaluated, tmp_path, monkeypatch):
 def test_a_run_is_added_to_what_was_tried_once(tmp_path, monkeypatch):
     run = tmp_path / "first"
     run.mkdir()
-    asked = {"variant": "swin-cls", "init": "none", "teacher": "", "recipe": {"size": 128}}
+    asked = {
+        "variant": "swin-cls",
+        "init": "none",
+        "teacher": "",
+        "recipe": {"size": 128, "epochs": 3},
+    }
     figures = {"busi_auc": 0.91234, "busbra_auc": 0.85}
     (run / "run.json").write_text(json.dumps(asked))
-    (run / "log.jsonl").write_text('{"seconds": 90}\n{"seconds": 60}\n')
-    (run / "validation.json").write_text(
-        json.dumps({"as_configured": figures, "with_other_flips": figures})
-    )
+    log = [{"seconds": 90, "steer": 0.9, **figures}, {"seconds": 60, "steer": 0.8}]
+    (run / "log.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in log))
     monkeypatch.setattr(tried, "FOLDER", tmp_path)
     monkeypatch.setattr(tried, "TABLE", tmp_path / "tried.csv")
     (tmp_path / "README.md").write_text(f"a\n{tried.START}{tried.END}b\n")
     tried.add(run, "one")
+    (run / "validation.json").write_text(json.dumps({"with_flips": figures}))
     tried.add(run, "two")
     lines = (tmp_path / "README.md").read_text().splitlines()
     (row,) = [line for line in lines if "swin-cls" in line]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[:7] == ["first", "swin-cls", "none", "none", "128", "2", "2"]
-    assert cells[7:] == ["0.912", "–", "0.850", "–", "0.912 / 0.850", "two"]
+    assert cells[:7] == ["first", "swin-cls", "none", "none", "128", "2 of 3", "2"]
+    assert cells[7:] == ["0.912", "–", "0.850", "–", "0.912 / – / 0.850 / –", "two"]

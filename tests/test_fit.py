@@ -199,10 +199,13 @@ def test_variants_of_a_backbone_start_from_one_multi_task_run(whole_run):
     initialise(network, variant, str(whole_run))
     expected = load_file(whole_run / "best.safetensors")
     assert all(torch.equal(value, expected[key]) for key, value in network.state_dict().items())
+    initialise(network, variant, str(whole_run / "weights"))  # the same, stored in fp16
+    stored = network.state_dict()["classifier.weight"]
+    assert torch.equal(stored, expected["classifier.weight"].half().float())
     with pytest.raises(InitError, match="is of another network"):
         initialise(build(get_variant("resnet50-cls")), get_variant("resnet50-cls"), str(whole_run))
-    with pytest.raises(InitError, match="holds no finished epoch"):
-        initialise(network, variant, str(whole_run / "weights"))
+    with pytest.raises(InitError, match="neither a finished epoch nor"):
+        initialise(network, variant, str(whole_run.parent))
 
 
 def test_imagenet_weights_of_the_teacher_are_real():

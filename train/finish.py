@@ -46,10 +46,9 @@ def finish(job: Job, validation: Samples, device: torch.device) -> None:
         data={"sets": recipe.sets, "manifest_sha256": manifest_hashes()},
     )
     save(job.out / "weights", network, config)
-    other_flips = infer(network, validation, device, flip=not recipe.flip_average)
     report = {
-        "as_configured": scores(outputs, validation),
-        "with_other_flips": scores(other_flips, validation),
+        "with_flips": scores(infer(network, validation, device, flip=True), validation),
+        "without_flips": scores(infer(network, validation, device, flip=False), validation),
         "fp16_largest_change": largest_changes(
             infer(exact, validation, device, recipe.flip_average), outputs, temperature
         ),

@@ -36,7 +36,7 @@ from busmtl.variants import Variant
 
 from .augment import augment
 from .data import Samples
-from .initialise import initialise, load_run
+from .initialise import initialise, load_run, weights_file
 from .losses import Learner, Target, label_losses, teacher_losses
 from .recipe import Recipe
 from .validate import infer, scores, to_network_input
@@ -253,7 +253,7 @@ class Trainer:
 
 def run_name(run: Path) -> str:
     """Name of a run's folder and the beginning of its weights' sha256."""
-    with (run / "best.safetensors").open("rb") as file:
+    with weights_file(run).open("rb") as file:
         return f"{run.name}@{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
 
 

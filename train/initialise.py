@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from busmtl.models import Network, build
 from busmtl.variants import Variant, get_variant
+from busmtl.weights import MODEL_FILE
 
 
 class InitError(RuntimeError):
@@ -17,33 +18,34 @@ class InitError(RuntimeError):
 def initialise(network: Network, variant: Variant, init: str) -> None:
     """Fill `network` in place.
 
-    init: "none" leaves the random weights; "imagenet" loads the encoder's; else a run's folder,
-    of which every tensor that the network has is taken, so that the variants of a backbone can
-    start from one multi-task run.
+    init: "none" leaves the random weights; "imagenet" loads the encoder's; else the folder of a
+    run or of weights, of which every tensor that the network has is taken, so that the variants
+    of a backbone can start from one multi-task network.
     """
     if init == "imagenet":
         _load_imagenet(network.encoder, variant)
     elif init != "none":
-        state = _read_run(Path(init))
+        state = load_file(weights_file(Path(init)))
         own = network.state_dict()
         if missing := sorted(own.keys() - state.keys()):
-            raise InitError(f"The run in {init} has no {missing[0]}: it is of another network.")
+            raise InitError(f"{init} has no {missing[0]}: it is of another network.")
         network.load_state_dict({name: state[name] for name in own})
 
 
 def load_run(run: Path, size: int, device: torch.device) -> Network:
-    """The best epoch's network of a run, frozen, for images of that side."""
-    variant = get_variant(json.loads((run / "run.json").read_text())["variant"])
-    network = build(variant, size)
-    network.load_state_dict(_read_run(run))
+    """The network of a run (its best epoch) or of a weights folder, frozen, for that side."""
+    about = run / "run.json" if (run / "run.json").exists() else run / "config.json"
+    network = build(get_variant(json.loads(about.read_text())["variant"]), size)
+    network.load_state_dict(load_file(weights_file(run)))
     return network.eval().requires_grad_(False).to(device)
 
 
-def _read_run(run: Path) -> dict[str, torch.Tensor]:
-    path = run / "best.safetensors"
-    if not path.exists():
-        raise InitError(f"{run} holds no finished epoch (best.safetensors is missing).")
-    return load_file(path)
+def weights_file(folder: Path) -> Path:
+    """The weights of a run's best epoch, or those of a weights folder."""
+    for name in ("best.safetensors", MODEL_FILE):
+        if (folder / name).exists():
+            return folder / name
+    raise InitError(f"{folder} holds neither a finished epoch nor {MODEL_FILE}.")
 
 
 def _load_imagenet(encoder: torch.nn.Module, variant: Variant) -> None:

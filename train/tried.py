@@ -11,28 +11,42 @@ FOLDER = Path(__file__).parent
 TABLE = FOLDER / "tried.csv"
 START, END = "<!-- tried: start -->\n", "<!-- tried: end -->\n"
 FIGURES = ("busi_auc", "busi_dice", "busbra_auc", "busbra_dice")
-COLUMNS = (
-    "run", "network", "start", "teacher", "side", "epochs", "minutes",
-    *FIGURES, "other_flips_auc", "note",
-)  # fmt: skip
+# column in tried.csv → title in the README
+COLUMNS = {
+    "run": "run",
+    "network": "network",
+    "start": "start",
+    "teacher": "teacher",
+    "side": "side, px",
+    "epochs": "epochs",
+    "minutes": "minutes",
+    "busi_auc": "BUSI AUC",
+    "busi_dice": "BUSI Dice",
+    "busbra_auc": "BUS-BRA AUC",
+    "busbra_dice": "BUS-BRA Dice",
+    "with_flips": "the four with flips",
+    "note": "note",
+}
 
 
 def add(run: Path, note: str) -> None:
-    """Add a finished run to train/tried.csv, or replace it, and write the table into README.md."""
+    """Add a run to train/tried.csv, or replace it, and write the table into README.md.
+
+    A run that was stopped early counts with its best epoch so far.
+    """
     asked = json.loads((run / "run.json").read_text())
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    validation = json.loads((run / "validation.json").read_text())
-    served, plain = validation["as_configured"], validation["with_other_flips"]
+    best = max(log, key=lambda row: row["steer"])
     row = {
         "run": run.name,
         "network": asked["variant"],
         "start": asked["init"],
         "teacher": asked["teacher"] or "none",
         "side": asked["recipe"]["size"],
-        "epochs": len(log),
+        "epochs": f"{len(log)} of {asked['recipe']['epochs']}",
         "minutes": round(sum(each["seconds"] for each in log) / 60),
-        **{name: _figure(served, name) for name in FIGURES},
-        "other_flips_auc": " / ".join(_figure(plain, name) for name in FIGURES[::2]),
+        **{name: _figure(best, name) for name in FIGURES},
+        "with_flips": _with_flips(run),
         "note": note,
     }
     rows = {each["run"]: each for each in _read()} | {run.name: row}
@@ -41,6 +55,13 @@ def add(run: Path, note: str) -> None:
         writer.writeheader()
         writer.writerows(rows.values())
     _write_readme(list(rows.values()))
+
+
+def _with_flips(run: Path) -> str:
+    if not (run / "validation.json").exists():
+        return "–"
+    validation = json.loads((run / "validation.json").read_text())
+    return " / ".join(_figure(validation["with_flips"], name) for name in FIGURES)
 
 
 def _figure(figures: dict[str, float], name: str) -> str:
@@ -55,11 +76,7 @@ def _read() -> list[dict]:
 
 
 def _write_readme(rows: list[dict]) -> None:
-    titles = (
-        "run", "network", "start", "teacher", "side, px", "epochs", "minutes", "BUSI AUC",
-        "BUSI Dice", "BUS-BRA AUC", "BUS-BRA Dice", "AUC, flips otherwise", "note",
-    )  # fmt: skip
-    lines = [titles, ["---"] * len(titles), *([row[name] for name in COLUMNS] for row in rows)]
+    lines = [COLUMNS.values(), ["---"] * len(COLUMNS), *([row[n] for n in COLUMNS] for row in rows)]
     table = "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
     readme = FOLDER / "README.md"
     before, rest = readme.read_text().split(START)
