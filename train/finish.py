@@ -46,9 +46,11 @@ def finish(job: Job, validation: Samples, device: torch.device) -> None:
         data={"sets": recipe.sets, "manifest_sha256": manifest_hashes()},
     )
     save(job.out / "weights", network, config)
+    other_flips = infer(network, validation, device, flip=not recipe.flip_average)
+    with_flips, without = (outputs, other_flips) if recipe.flip_average else (other_flips, outputs)
     report = {
-        "with_flips": scores(infer(network, validation, device, flip=True), validation),
-        "without_flips": scores(infer(network, validation, device, flip=False), validation),
+        "with_flips": scores(with_flips, validation),
+        "without_flips": scores(without, validation),
         "fp16_largest_change": largest_changes(
             infer(exact, validation, device, recipe.flip_average), outputs, temperature
         ),
