@@ -278,8 +278,11 @@ def test_an_upload_past_its_time_is_asked_for_again(tmp_path):
 
 @pytest.mark.parametrize("address", ["https://example.org/a.png", "HTTP://127.0.0.1/a.png"])
 def test_an_address_is_not_fetched(address):
-    with pytest.raises(gr.Error, match="Upload the file itself"):
-        asyncio.run(upload_area().async_move_resource_to_block_cache(address))
+    move = upload_area().async_move_resource_to_block_cache
+    with ThreadPoolExecutor(1) as pool:  # Playwright's event loop runs in this thread
+        answer = pool.submit(lambda: asyncio.run(move(address)))
+        with pytest.raises(gr.Error, match="Upload the file itself"):
+            answer.result()
 
 
 def test_an_unforeseen_failure_is_a_sentence(monkeypatch):
