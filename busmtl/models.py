@@ -46,6 +46,7 @@ class Network(nn.Module):
 
     def __init__(self, variant: Variant, input_size: int = INPUT_SIZE):
         super().__init__()
+        self.input_size = input_size
         geometry = {}
         if "swin" in variant.encoder:  # keeps windows, and so weights, of one size at all sizes
             geometry = {"img_size": input_size, "always_partition": True}

@@ -181,6 +181,19 @@ def test_a_single_task_network_learns_from_the_teacher(
         embed(tmp_path / "run")
 
 
+def test_the_teacher_may_look_at_smaller_images(data, samples, whole_run, tmp_path):
+    job = tiny_job(tmp_path / "run", teacher=whole_run)  # a run at 32 px
+    job = replace(job, recipe=replace(job.recipe, size=64))
+    larger = load(data, {"busi": "validation", "busbra": "validation"}, size=64)
+    trainer = Trainer(job, larger, larger)
+    seen = []
+    trainer.teacher.register_forward_pre_hook(lambda _, images: seen.append(images[0].shape))
+    trainer.run()
+    assert set(seen) == {(4, 3, 32, 32)}
+    (row,) = rows_of(tmp_path / "run")
+    assert {"loss_taught_cls", "loss_taught_seg", "loss_taught_features"} <= row.keys()
+
+
 def test_the_paper_recipe_runs(samples, tmp_path):
     """Adam, steps, raw weights, no flips: none of which the release recipe uses."""
     job = replace(tiny_job(tmp_path), recipe=replace(PAPER, size=32, epochs=1, batch=4))

@@ -123,7 +123,7 @@ def test_epochs_are_shuffled_alike_for_a_seed_and_repeat_busi(synthetic):
 def test_no_augmentation_changes_nothing():
     images = torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8)
     out, masks = augment.augment(images, images, augment.NONE)
-    assert torch.equal(out, images.float()) and torch.equal(masks, images > 127)
+    assert torch.equal(out, images.float()) and torch.equal(masks, (images > 127).float())
 
 
 def test_mask_moves_with_the_image():
@@ -132,8 +132,8 @@ def test_mask_moves_with_the_image():
     square[:, :, 30:60, 36:70] = 255
     geometry = Augmentation(rotation=15, shift=0.1, zoom=0.2, stretch=0.1)
     images, masks = augment.augment(square, square, geometry)
-    assert torch.equal(images > 127.5, masks)
-    assert not torch.equal(masks, square > 127)
+    assert torch.equal((images > 127.5).float(), masks)
+    assert not torch.equal(masks, (square > 127).float())
     areas = masks.sum((1, 2, 3)) / (30 * 34)
     assert areas.std() > 0.05 and 0.5 < areas.mean() < 1.6
 
@@ -155,8 +155,19 @@ def test_intensity_leaves_the_mask_and_the_range():
     images = torch.randint(0, 256, (8, 1, 64, 64), dtype=torch.uint8)
     strong = Augmentation(flip=False, gamma=0.5, contrast=0.5, brightness=0.3)
     out, masks = augment.augment(images, images, strong)
-    assert torch.equal(masks, images > 127)
+    assert torch.equal(masks, (images > 127).float())
     assert out.min() >= 0 and out.max() <= 255 and not torch.equal(out, images.float())
+
+
+def test_mixup_blends_all_tensors_alike_and_keeps_the_larger_share():
+    torch.manual_seed(0)
+    marks = torch.eye(64)  # entry i is the i-th unit vector, so what it was blended with shows
+    images, labels = augment.mix(0.4, marks.view(64, 1, 8, 8), marks)
+    assert torch.equal(images.view(64, 64), labels)
+    assert torch.allclose(labels.sum(dim=1), torch.ones(64))
+    own = labels.diagonal()
+    assert (own >= 0.5).all() and (own < 0.9).sum() > 10
+    assert augment.mix(0, marks)[0] is marks
 
 
 # ---- recipes
@@ -167,7 +178,7 @@ def test_the_paper_recipe_is_the_paper():
     assert (PAPER.lr, PAPER.betas, PAPER.weight_decay) == (1e-4, (0.9, 0.99), 1e-4)
     steps = [PAPER.lr_factor(epoch / 70) for epoch in (0, 19.9, 20, 39.9, 40, 60, 69.9)]
     assert steps == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.001, 0.001])
-    assert (PAPER.dice, PAPER.ema, PAPER.smoothing, PAPER.flip_average) == (0, 0, 0, False)
+    assert (PAPER.dice, PAPER.mixup, PAPER.ema, PAPER.smoothing, PAPER.flip_average) == (0,) * 5
 
 
 def test_cosine_schedule_warms_up_and_ends_at_zero():
@@ -191,7 +202,7 @@ def test_dice_loss_at_its_ends():
 
 
 def test_losses_are_named_and_follow_the_tasks():
-    target = Target(torch.tensor([0, 1]), torch.zeros(2, 1, 16, 16, dtype=torch.bool))
+    target = Target(torch.eye(2), torch.zeros(2, 1, 16, 16))
     both = Output(torch.zeros(2, 2), torch.zeros(2, 2, 16, 16), None, torch.zeros(2, 4, 1, 1))
     losses = label_losses(both, target, PAPER)
     assert losses.keys() == {"cls", "seg"}  # equation 1

@@ -36,7 +36,7 @@ RELEASE = Augmentation(
 
 
 def augment(images_u8: Tensor, masks_u8: Tensor, how: Augmentation) -> tuple[Tensor, Tensor]:
-    """uint8 (B, 1, S, S) images and masks → float images in [0, 255], bool masks.
+    """uint8 (B, 1, S, S) images and masks → float images in [0, 255], masks of 0.0 and 1.0.
 
     Random numbers come from torch's global generator of the CPU, so a seed fixes them on every
     device.
@@ -50,7 +50,26 @@ def augment(images_u8: Tensor, masks_u8: Tensor, how: Augmentation) -> tuple[Ten
         images = F.grid_sample(images, grid, align_corners=False)
         masks = F.grid_sample(masks, grid, align_corners=False)
         images = _intensity(images, how)
-    return images, masks > 127.5
+    return images, (masks > 127.5).float()
+
+
+def mix(alpha: float, *batches: Tensor) -> list[Tensor]:
+    """Mixup (Zhang et al., ICLR 2018): each of the tensors' B entries blended with another one.
+
+    The shares are drawn per entry from Beta(alpha, alpha), the larger one for the entry itself,
+    and are the same for all tensors. alpha 0 leaves everything as it is.
+    """
+    if not alpha:
+        return list(batches)
+    count = len(batches[0])
+    share = torch.distributions.Beta(alpha, alpha).sample((count,))
+    share, order = torch.maximum(share, 1 - share), torch.randperm(count)
+
+    def blend(batch: Tensor) -> Tensor:
+        own = share.to(batch.device).view(-1, *[1] * (batch.ndim - 1))
+        return own * batch + (1 - own) * batch[order.to(batch.device)]
+
+    return [blend(batch) for batch in batches]
 
 
 def _affine(batch: int, how: Augmentation) -> Tensor:

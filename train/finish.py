@@ -32,7 +32,7 @@ CURVES = {
 def finish(job: Job, validation: Samples, device: torch.device) -> None:
     """Write `weights/`, `validation.json`, and `curve.png` into the run's folder."""
     recipe = job.recipe
-    exact = load_run(job.out, recipe.size, device)
+    exact = load_run(job.out, device)
     network = deepcopy(exact).half().float()  # as the weights are stored
     outputs = infer(network, validation, device, recipe.flip_average)
     temperature, thresholds = fit_thresholds(outputs, validation)

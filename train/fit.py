@@ -28,13 +28,14 @@ from accelerate.utils import DataLoaderConfiguration, set_seed
 from rich.progress import Progress
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Sampler
 
 from busmtl.models import Network, build
-from busmtl.variants import Variant
+from busmtl.variants import CLASS_NAMES, Variant
 
-from .augment import augment
+from .augment import augment, mix
 from .data import Samples
 from .initialise import initialise, load_run, weights_file
 from .losses import Learner, Target, label_losses, teacher_losses
@@ -117,7 +118,7 @@ class Trainer:
         set_seed(job.seed)
         network = build(job.variant, self.recipe.size)
         initialise(network, job.variant, job.init)
-        self.teacher = load_run(job.teacher, self.recipe.size, device) if job.teacher else None
+        self.teacher = load_run(job.teacher, device) if job.teacher else None
         learner = Learner(network, self.teacher).to(device)
         self.average = AveragedModel(
             learner.network, multi_avg_fn=moving_average(self.recipe.ema), use_buffers=True
@@ -183,13 +184,15 @@ class Trainer:
 
     def _step(self, chosen: Tensor) -> dict[str, Tensor]:
         images, masks = augment(self.images[chosen], self.masks[chosen], self.recipe.augmentation)
+        labels = F.one_hot(self.labels[chosen], len(CLASS_NAMES)).float()  # (B, 2)
+        images, masks, labels = mix(self.recipe.mixup, images, masks, labels)
         images = to_network_input(images)  # (B, 3, S, S)
-        target = Target(self.labels[chosen], masks)
+        target = Target(labels, masks)
         output, projected = self.learner(images)
         losses = label_losses(output, target, self.recipe)
         if self.teacher is not None:
             with torch.no_grad(), self.accelerator.autocast():
-                taught = self.teacher(images)
+                taught = self.teacher(at_side(images, self.teacher.input_size))
             losses |= teacher_losses(output, projected, taught)
         self.optimizer.zero_grad()
         self.accelerator.backward(sum(losses.values()))
@@ -249,6 +252,13 @@ class Trainer:
             self.accelerator.load_state(str(done[-1]))
             self.epoch = int(done[-1].name.removeprefix("state-"))
             self.best = json.loads((done[-1] / "progress.json").read_text())
+
+
+def at_side(images: Tensor, side: int) -> Tensor:
+    """(B, 3, S, S) → (B, 3, side, side), averaged over what falls into a pixel."""
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
 
 
 def run_name(run: Path) -> str:

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from busmtl.models import Network, build
 from busmtl.variants import Variant, get_variant
-from busmtl.weights import MODEL_FILE
+from busmtl.weights import CONFIG_FILE, MODEL_FILE
 
 
 class InitError(RuntimeError):
@@ -32,10 +32,15 @@ def initialise(network: Network, variant: Variant, init: str) -> None:
         network.load_state_dict({name: state[name] for name in own})
 
 
-def load_run(run: Path, size: int, device: torch.device) -> Network:
-    """The network of a run (its best epoch) or of a weights folder, frozen, for that side."""
-    about = run / "run.json" if (run / "run.json").exists() else run / "config.json"
-    network = build(get_variant(json.loads(about.read_text())["variant"]), size)
+def load_run(run: Path, device: torch.device) -> Network:
+    """The network of a run (its best epoch) or of a weights folder, frozen, for its own side."""
+    if (run / "run.json").exists():
+        about = json.loads((run / "run.json").read_text())
+        size = about["recipe"]["size"]
+    else:
+        about = json.loads((run / CONFIG_FILE).read_text())
+        size = about["input"]["size"]
+    network = build(get_variant(about["variant"]), size)
     network.load_state_dict(load_file(weights_file(run)))
     return network.eval().requires_grad_(False).to(device)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,7 +16,7 @@ FEATURE_WEIGHT = 1.0
 
 @dataclass(frozen=True)
 class Target:
-    """labels: int64 (B,). masks: bool (B, 1, S, S)."""
+    """labels: float (B, 2), each row sums to 1. masks: float (B, 1, S, S) in [0, 1]."""
 
     labels: Tensor
     masks: Tensor
@@ -46,9 +47,10 @@ def label_losses(output: Output, target: Target, recipe: Recipe) -> dict[str, Te
         )
     if output.mask_logits is not None:
         mask_logits = output.mask_logits.float()
-        losses["seg"] = F.cross_entropy(mask_logits, target.masks[:, 0].long())
+        lesion = target.masks[:, 0]  # (B, S, S)
+        losses["seg"] = F.cross_entropy(mask_logits, torch.stack([1 - lesion, lesion], dim=1))
         if recipe.dice:
-            losses["dice"] = recipe.dice * dice_loss(mask_logits, target.masks[:, 0].float())
+            losses["dice"] = recipe.dice * dice_loss(mask_logits, lesion)
     return losses
 
 
@@ -61,16 +63,24 @@ def dice_loss(mask_logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def teacher_losses(output: Output, projected: Tensor, teacher: Output) -> dict[str, Tensor]:
-    """Class and mask probabilities and the direction of the last features, after the teacher's."""
-    losses = {"taught_features": FEATURE_WEIGHT * _cosine_distance(projected, teacher.features)}
+    """Class and mask probabilities and the direction of the last features, after the teacher's.
+
+    The teacher's maps are resized to the network's, since it may look at smaller images.
+    """
+    features = _resize(teacher.features.float(), projected.shape[2:])
+    losses = {"taught_features": FEATURE_WEIGHT * _cosine_distance(projected, features)}
     if output.class_logits is not None:
         soft = F.log_softmax(output.class_logits.float() / TEMPERATURE, dim=1)
         taught = F.softmax(teacher.class_logits.float() / TEMPERATURE, dim=1)
         losses["taught_cls"] = TEMPERATURE**2 * F.kl_div(soft, taught, reduction="batchmean")
     if output.mask_logits is not None:
-        taught = teacher.mask_logits.float().softmax(dim=1)
+        taught = _resize(teacher.mask_logits.float().softmax(dim=1), output.mask_logits.shape[2:])
         losses["taught_seg"] = F.cross_entropy(output.mask_logits.float(), taught)
     return losses
+
+
+def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
 def _cosine_distance(projected: Tensor, taught: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ class Recipe:
 
     busi_repeats: how often each BUSI image comes up in an epoch for one of BUS-BRA; 0 of BUS-BRA
     where `sets` does not name it. smoothing: label smoothing. dice: weight of the Dice loss
-    beside the cross-entropy. ema: decay of the weight average per step; 0 keeps the raw weights.
+    beside the cross-entropy. mixup: alpha of its Beta distribution; 0 for none. ema: decay of the
+    weight average per step; 0 keeps the raw weights.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Recipe:
     busi_repeats: int = 1
     smoothing: float = 0.0
     dice: float = 0.0
+    mixup: float = 0.0
     ema: float = 0.0
     flip_average: bool = False
 
@@ -66,13 +68,14 @@ _BOTH = dict(
     busi_repeats=2,
     smoothing=0.05,
     dice=1.0,
+    mixup=0.4,
     flip_average=True,
 )
 
 # Low-resolution multi-task pretraining, one for each backbone.
-PRETRAIN = Recipe(name="pretrain", size=128, epochs=30, batch=32, lr=2e-3, ema=0.998, **_BOTH)
-TEACHER = replace(PRETRAIN, name="teacher", epochs=8)
+PRETRAIN = Recipe(name="pretrain", size=128, epochs=16, batch=32, lr=2e-3, ema=0.998, **_BOTH)
+TEACHER = replace(PRETRAIN, name="teacher", epochs=12, lr=4e-3)
 # What every embedded network gets after that.
-RELEASE = Recipe(name="release", size=256, epochs=4, batch=16, lr=2e-4, ema=0.998, **_BOTH)
+RELEASE = Recipe(name="release", size=256, epochs=5, batch=16, lr=5e-4, ema=0.998, **_BOTH)
 
 RECIPES = {recipe.name: recipe for recipe in (PAPER, TEACHER, PRETRAIN, RELEASE)}
