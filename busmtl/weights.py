@@ -96,10 +96,10 @@ def _is_fraction(value: object) -> bool:
 
 
 def save(folder: Path, network: "Network", config: Config) -> None:
-    """Write both files; floating tensors in fp16. ValueError where fp16 cannot hold a weight."""
+    """Write both files. ValueError where fp16 cannot hold a weight."""
     from safetensors.torch import save_file
 
-    tensors = {name: _to_fp16(name, tensor) for name, tensor in network.state_dict().items()}
+    tensors = as_stored(network.state_dict())
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / MODEL_FILE)
@@ -107,8 +107,13 @@ def save(folder: Path, network: "Network", config: Config) -> None:
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 
 
+def as_stored(state: "dict[str, Tensor]") -> "dict[str, Tensor]":
+    """Weights in fp16; batch norm's running statistics stay fp32, whose range they may need."""
+    return {name: _to_fp16(name, tensor) for name, tensor in state.items()}
+
+
 def _to_fp16(name: str, tensor: "Tensor") -> "Tensor":
-    if tensor.is_floating_point():
+    if tensor.is_floating_point() and not name.endswith(("running_mean", "running_var")):
         tensor = tensor.half()
         if not tensor.isfinite().all():
             raise ValueError(f"{name} has values that are not finite in fp16.")
@@ -141,7 +146,7 @@ def load_network(folder: Path) -> "Network":
     tensors = _read_tensors(Path(folder), variant_id)
     network = build(get_variant(variant_id), config.input.size)
     _check_tensors(network.state_dict(), tensors, variant_id)
-    network.load_state_dict(tensors)  # copies fp16 into the network's fp32
+    network.load_state_dict(tensors)  # copies what is fp16 into the network's fp32
     return network.eval()
 
 

@@ -52,6 +52,18 @@ def test_masks_overlap_their_references(embedded):
     assert np.mean(dice) > 0.7
 
 
+def test_malignant_examples_score_above_benign_ones(embedded):
+    variant, _, predictions = embedded
+    if not variant.classifies:
+        assert all(each.malignant_prob is None for each in predictions.values())
+        return
+    means = {
+        label: np.mean([p.malignant_prob for name, p in predictions.items() if label in name])
+        for label in ("benign", "malignant")
+    }
+    assert means["malignant"] > means["benign"] + 0.1
+
+
 def test_the_example_script_runs():
     done = subprocess.run(
         [sys.executable, "-m", "examples.predict"],

@@ -130,6 +130,7 @@ def test_a_run_is_added_to_what_was_tried_once(tmp_path, monkeypatch):
     (run / "log.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in log))
     monkeypatch.setattr(tried, "FOLDER", tmp_path)
     monkeypatch.setattr(tried, "TABLE", tmp_path / "tried.csv")
+    monkeypatch.setattr(tried, "LOGS", tmp_path / "logs")
     (tmp_path / "README.md").write_text(f"a\n{tried.START}{tried.END}b\n")
     tried.add(run, "one")
     (run / "validation.json").write_text(json.dumps({"with_flips": figures}))

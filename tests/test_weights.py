@@ -57,7 +57,8 @@ def change_tensors(folder, change):
 
 
 def test_saved_files_are_fp16_and_plain_json(folder):
-    kinds = {str(tensor.dtype) for tensor in load_file(folder / "model.safetensors").values()}
+    tensors = load_file(folder / "model.safetensors")
+    kinds = {str(tensor.dtype) for name, tensor in tensors.items() if "running" not in name}
     assert kinds == {"torch.float16", "torch.int64"}  # batch counters stay integers
     assert json.loads((folder / "config.json").read_text())["input"] == {
         "size": 256,
@@ -75,6 +76,14 @@ def test_save_refuses_what_fp16_cannot_hold(folder):
     network.classifier.bias.data[0] = 1e6
     with pytest.raises(ValueError, match=TENSOR):
         weights.save(folder, network, config_for(SMALLEST))
+
+
+def test_running_statistics_may_be_larger_than_fp16_holds(folder):
+    network = weights.load_network(folder)
+    name = next(name for name in network.state_dict() if name.endswith("running_var"))
+    network.state_dict()[name].fill_(1e6 + 1)
+    weights.save(folder, network, config_for(SMALLEST))
+    assert (weights.load_network(folder).state_dict()[name] == 1e6 + 1).all()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])

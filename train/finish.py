@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from busmtl.predictor import malignant_prob
-from busmtl.weights import EMBEDDED, INPUT, Config, load_config, save
+from busmtl.weights import EMBEDDED, INPUT, Config, as_stored, load_config, save
 
 from .calibrate import fit_thresholds
 from .data import Samples
@@ -33,7 +33,8 @@ def finish(job: Job, validation: Samples, device: torch.device) -> None:
     """Write `weights/`, `validation.json`, and `curve.png` into the run's folder."""
     recipe = job.recipe
     exact = load_run(job.out, device)
-    network = deepcopy(exact).half().float()  # as the weights are stored
+    network = deepcopy(exact)
+    network.load_state_dict(as_stored(exact.state_dict()))  # rounds to what fp16 holds
     outputs = infer(network, validation, device, recipe.flip_average)
     temperature, thresholds = fit_thresholds(outputs, validation)
     config = Config(

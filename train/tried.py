@@ -5,10 +5,12 @@ python -m train tried RUN --note "what this run was to show"
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 TABLE = FOLDER / "tried.csv"
+LOGS = FOLDER / "logs"
 START, END = "<!-- tried: start -->\n", "<!-- tried: end -->\n"
 FIGURES = ("busi_auc", "busi_dice", "busbra_auc", "busbra_dice")
 # column in tried.csv → title in the README
@@ -32,6 +34,7 @@ COLUMNS = {
 def add(run: Path, note: str) -> None:
     """Add a run to train/tried.csv, or replace it, and write the table into README.md.
 
+    The run's log is kept as train/logs/NAME.jsonl.
     A run that was stopped early counts with its best epoch so far.
     """
     asked = json.loads((run / "run.json").read_text())
@@ -49,6 +52,8 @@ def add(run: Path, note: str) -> None:
         "with_flips": _with_flips(run),
         "note": note,
     }
+    LOGS.mkdir(exist_ok=True)
+    shutil.copyfile(run / "log.jsonl", LOGS / f"{run.name}.jsonl")
     rows = {each["run"]: each for each in _read()} | {run.name: row}
     with TABLE.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
