@@ -95,9 +95,8 @@ def test_weights_move_between_sizes(variant_id):
 @every_variant
 def test_save_and_load_differ_by_fp16_only(variant_id, weights_folder):
     rounded = random_network(variant_id)
-    for tensor in rounded.state_dict().values():
-        if tensor.is_floating_point():
-            tensor.copy_(tensor.half())
+    for tensor in rounded.parameters():
+        tensor.data.copy_(tensor.half())
     loaded = weights.load_network(weights_folder(variant_id))
     assert not loaded.training
     assert all(parameter.dtype == torch.float32 for parameter in loaded.parameters())
