@@ -99,6 +99,32 @@ def evaluate(data: DataFolder, variant: Annotated[str, typer.Option()]) -> None:
     write_readme_figures(Path(__file__).parent.parent / "README.md")
 
 
+@app.command()
+def publish(
+    variant: Annotated[str, typer.Option()],
+    repo_id: Annotated[str, typer.Option(metavar="ORG/NAME", help="The model repository")],
+    dry_run: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write it there, send nothing")
+    ] = None,
+    overwrite_card: Annotated[
+        bool, typer.Option("--overwrite-card", help="Replace a card that others wrote")
+    ] = False,
+) -> None:
+    """Push an embedded network, its records, and its card to the Hugging Face Hub."""
+    from busmtl.weights import WeightsError
+
+    from . import publish as module
+
+    try:
+        if dry_run:
+            typer.echo(f"Wrote {module.prepare(variant, repo_id, dry_run)}.")
+        else:
+            typer.echo(f"Published at {module.push(variant, repo_id, overwrite_card)}.")
+    except (module.PublishError, WeightsError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file it writes

@@ -1,10 +1,13 @@
 """What is written from metrics.json: the model card beside the weights, the README's figures."""
 
+import hashlib
 import json
 from pathlib import Path
 
+from huggingface_hub import EvalResult, ModelCardData
+
 from busmtl.variants import BEYOND_PAPER, VARIANTS, Variant, get_variant
-from busmtl.weights import EMBEDDED, Config, load_config
+from busmtl.weights import EMBEDDED, HUB_PREFIX, Config, load_config
 
 from .splits import read_manifest
 
@@ -12,10 +15,7 @@ START, END = "<!-- figures: start -->\n", "<!-- figures: end -->\n"
 METRICS_FILE = "metrics.json"
 
 CARD = """---
-license: apache-2.0
-library_name: busmtl
-pipeline_tag: {pipeline}
-tags: [breast-ultrasound, medical-imaging]
+{metadata}
 ---
 
 # {title} (`{id}`)
@@ -26,8 +26,13 @@ medical device, not a diagnosis.**
 ```python
 from busmtl import Predictor
 
-result = Predictor("{id}").predict("image.png")
+result = Predictor("{id}"{source}).predict("image.png")
 ```
+
+## Intended use
+
+For research: to study how such networks answer, to compare them with others, and to build on them.
+Not for patients: nothing here was tested in a clinic, and no care should follow from an answer.
 
 ## Figures
 
@@ -44,7 +49,27 @@ optimistic. All are computed from `predictions.csv`.
 ## Limits
 
 {limits}
+
+## Citation
+
+- The networks: Loja, Mendez, and Huang, *Multi-Task Breast Ultrasound Image Segmentation and
+  Classification Using Convolutional Neural Network and Transformer*.
+- BUSI: Al-Dhabyani et al., *Dataset of breast ultrasound images*, Data in Brief 28:104863, 2020,
+  [doi:10.1016/j.dib.2019.104863](https://doi.org/10.1016/j.dib.2019.104863). Its duplicates and
+  contradictions after Pawłowska et al. 2023 (CC BY 4.0).
+- BUS-BRA: Gómez-Flores et al., *BUS-BRA: A breast ultrasound dataset for assessing computer-aided
+  diagnosis systems*, Medical Physics 2024, [doi:10.1002/mp.16812](https://doi.org/10.1002/mp.16812).
+
 """
+SEAL = "<!-- Written by busmtl; sha256 of what stands above: {} -->\n"
+
+# (task, metric's name for machines, row): the figures that the front matter gives
+HEADLINES = (
+    ("image-classification", "roc_auc", "AUC"),
+    ("image-classification", "accuracy", "ACC at 0.5"),
+    ("image-segmentation", "iou", "Tumour IoU, per-image mean"),
+    ("image-segmentation", "dice", "Dice, per-image mean"),
+)
 
 # (row, where it stands in a part's summary)
 ROWS = (
@@ -100,19 +125,64 @@ def figures_table(result: dict) -> str:
 
 def write_card(folder: Path) -> None:
     """README.md of a weights folder, from its config, metrics, and validation record."""
+    (folder / "README.md").write_text(card_text(folder), encoding="utf-8")
+
+
+def card_text(folder: Path, repo_id: str | None = None) -> str:
+    """The card of a weights folder; with a Hub repository's name, it loads the weights from there.
+
+    Its last line seals it, so that `is_ours` knows it again.
+    """
     config = load_config(folder)
     variant = get_variant(config.variant)
     result = json.loads((folder / METRICS_FILE).read_text())
     text = CARD.format(
+        metadata=_metadata(variant, result["busi_test"]),
         id=variant.id,
         title=variant.title,
-        pipeline="image-segmentation" if variant.segments else "image-classification",
         what=_what(variant),
+        source=f', weights="{HUB_PREFIX}{repo_id}"' if repo_id else "",
         table=figures_table(result),
         training=_training(folder, config),
         limits=_limits(variant, result),
     )
-    (folder / "README.md").write_text(text)
+    return text + _seal(text)
+
+
+def is_ours(text: str) -> bool:
+    """Whether a card was written here and not changed since."""
+    *above, last = text.splitlines(keepends=True) or [""]
+    return last == _seal("".join(above))
+
+
+def _seal(text: str) -> str:
+    return SEAL.format(hashlib.sha256(text.encode()).hexdigest())
+
+
+def _metadata(variant: Variant, test: dict) -> str:
+    """The front matter in YAML, its `model-index` holding the headline figures on BUSI test."""
+    keys = dict(ROWS)
+    figures = [(*names, lookup(test, keys[names[-1]])) for names in HEADLINES]
+    return ModelCardData(
+        license="apache-2.0",
+        library_name="busmtl",
+        pipeline_tag="image-segmentation" if variant.segments else "image-classification",
+        tags=["breast-ultrasound", "medical-imaging"],
+        model_name=variant.id,
+        eval_results=[
+            EvalResult(
+                task_type=task,
+                dataset_type="busi",
+                dataset_name="BUSI",
+                dataset_split="test",
+                metric_type=metric,
+                metric_name=row,
+                metric_value=round(figure["value"], 4),
+            )
+            for task, metric, row, figure in figures
+            if figure and figure["value"] is not None
+        ],
+    ).to_yaml()
 
 
 def _what(variant: Variant) -> str:
