@@ -110,6 +110,9 @@ class Trainer:
     def __init__(self, job: Job, train: Samples, validation: Samples):
         self.job, self.recipe, self.validation = job, job.recipe, validation
         self.accelerator = Accelerator(
+            # Without this, processes that are launched where there is no GPU would not find each
+            # other, and each would write the whole run.
+            cpu=not torch.accelerator.is_available(),
             mixed_precision=mixed_precision(),
             # The recipe's batch is that of all processes together.
             dataloader_config=DataLoaderConfiguration(split_batches=True),
@@ -143,11 +146,15 @@ class Trainer:
         self._resume()
 
     def run(self) -> None:
-        """Train to the end of the schedule, with a checkpoint after every epoch."""
+        """Train to the end of the schedule, with a checkpoint after every epoch.
+
+        Where several processes take part, their group is dissolved at the end.
+        """
         while self.epoch < self.recipe.epochs:
             started = time.monotonic()
             row = {"epoch": self.epoch, "lr": self.schedule.get_last_lr()[0]}
             row["precision"] = self.accelerator.mixed_precision
+            row["processes"] = self.accelerator.num_processes
             row |= self._train_one_epoch()
             if self.accelerator.is_main_process:
                 outputs = infer(self.network, self.validation, self.accelerator.device, flip=False)
@@ -158,6 +165,7 @@ class Trainer:
                 log.info("epoch %d/%d: %s", self.epoch + 1, self.recipe.epochs, in_short(row))
             self.epoch += 1
             self._checkpoint()
+        self.accelerator.end_training()
 
     @property
     def network(self) -> Network:
