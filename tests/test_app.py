@@ -229,6 +229,7 @@ def test_the_next_image_takes_the_former_off_the_disk(open_page, app, own_image,
 def test_files_can_be_pasted_and_dropped(open_page, kind, selector):
     page = open_page()
     data = base64.b64encode(FILES[3].read_bytes()).decode()
+    expect(page.locator("#upload input[type=file]")).to_be_attached()
     page.evaluate(HAND_OVER, [kind, selector, f"{kind}.png", data])
     expect(shown_name(page)).to_have_text(f"{kind}.png")
 
