@@ -115,6 +115,11 @@ def test_card_and_readme_show_the_figures(evaluated, tmp_path, monkeypatch):
     assert auc in row and (" – " in row) == (variant_id == "resnet50-cls")
 
 
+def test_without_busi_there_is_nothing_to_evaluate(weights_folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not hold BUSI"):
+        evaluate.predict(weights_folder("lite0-mtl"), "lite0-mtl", tmp_path)
+
+
 def test_a_run_is_added_to_what_was_tried_once(tmp_path, monkeypatch):
     run = tmp_path / "first"
     run.mkdir()

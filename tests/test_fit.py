@@ -194,6 +194,16 @@ def test_the_teacher_may_look_at_smaller_images(data, samples, whole_run, tmp_pa
     assert {"loss_taught_cls", "loss_taught_seg", "loss_taught_features"} <= row.keys()
 
 
+def test_checkpoints_may_be_rarer(samples, tmp_path, monkeypatch):
+    job = tiny_job(tmp_path)
+    job = replace(job, recipe=replace(job.recipe, epochs=3))
+    written = []
+    monkeypatch.setattr(Trainer, "_checkpoint", lambda trainer: written.append(trainer.epoch))
+    Trainer(job, samples, samples, checkpoint_every=2).run()
+    assert written == [2, 3]
+    assert [row["epoch"] for row in rows_of(tmp_path)] == [0, 1, 2]
+
+
 def test_the_paper_recipe_runs(samples, tmp_path):
     """Adam, steps, raw weights, no flips: none of which the release recipe uses."""
     job = replace(tiny_job(tmp_path), recipe=replace(PAPER, size=32, epochs=1, batch=4))

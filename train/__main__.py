@@ -26,6 +26,19 @@ def splits(data: DataFolder, groups: Annotated[Path, typer.Option(help="Duplicat
 
 
 @app.command()
+def check(data: DataFolder) -> None:
+    """Compare the data folder with the manifests; fails where a set that is there lacks files."""
+    from .check import check as check_set
+    from .data import TITLES
+
+    found = {name: check_set(data, name) for name in TITLES}
+    for name, result in found.items():
+        typer.echo(result.report() if result else f"{TITLES[name]}: not in {data}.")
+    if not any(found.values()) or not all(each.complete for each in found.values() if each):
+        raise typer.Exit(1)
+
+
+@app.command()
 def examples(data: DataFolder, out: Path = Path("examples")) -> None:
     """Draw the demo's example images from BUS-BRA validation."""
     from .examples import write_examples
@@ -46,6 +59,7 @@ def fit(
     size: Annotated[int | None, typer.Option(help="Image side in px, not the recipe's")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs, not the recipe's")] = None,
     seed: int = 0,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Epochs between checkpoints")] = 1,
 ) -> None:
     """Train one variant by one recipe, then calibrate it; the same command again resumes."""
     from .data import load
@@ -60,7 +74,7 @@ def fit(
     job = Job(get_variant(variant), chosen, init, out, teacher, seed)
     train = load(data, dict.fromkeys(chosen.sets, "train"), chosen.size)
     validation = load(data, dict.fromkeys(chosen.sets, "validation"), chosen.size)
-    trainer = Trainer(job, train, validation)
+    trainer = Trainer(job, train, validation, checkpoint_every)
     trainer.run()
     if trainer.accelerator.is_main_process:
         finish(job, validation, trainer.accelerator.device)
@@ -86,13 +100,30 @@ def embed(run: Annotated[Path, typer.Argument(help="A finished run's folder")]) 
 
 
 @app.command()
-def evaluate(data: DataFolder, variant: Annotated[str, typer.Option()]) -> None:
-    """Measure an embedded network on the test part; write its metrics, card, and README row."""
-    from busmtl.weights import EMBEDDED
+def evaluate(
+    data: DataFolder,
+    variant: Annotated[str | None, typer.Option(help="An embedded network")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Instead: a weights folder, such as RUN/weights")
+    ] = None,
+) -> None:
+    """Measure a network on the test part; write its metrics and card.
+
+    An embedded one gets its row in the README too; for a weights folder nothing outside it is
+    written, and the look at the test part is logged in it.
+    """
+    from busmtl.weights import EMBEDDED, load_config
 
     from .card import write_card, write_readme_figures
+    from .evaluate import LOG
     from .evaluate import evaluate as evaluate_variant
 
+    if (variant is None) == (weights is None):
+        raise typer.BadParameter("Give one of --variant and --weights.")
+    if weights is not None:
+        evaluate_variant(load_config(weights).variant, weights, data, weights / LOG.name)
+        write_card(weights)
+        return
     folder = EMBEDDED / get_variant(variant).id
     evaluate_variant(variant, folder, data)
     write_card(folder)

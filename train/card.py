@@ -39,8 +39,7 @@ Not for patients: nothing here was tested in a clinic, and no care should follow
 {table}
 Square brackets: 95 % intervals from 2,000 bootstrap draws over duplicate groups (BUSI) or patients
 (BUS-BRA). BUSI test is read by `python -m train evaluate` alone, after every choice stands.
-BUS-BRA validation served those choices (epoch, temperature, thresholds): its figures are somewhat
-optimistic. All are computed from `predictions.csv`.
+{busbra} All are computed from `predictions.csv`.
 
 ## Training
 
@@ -70,6 +69,12 @@ HEADLINES = (
     ("image-segmentation", "iou", "Tumour IoU, per-image mean"),
     ("image-segmentation", "dice", "Dice, per-image mean"),
 )
+
+OPTIMISTIC = """\
+BUS-BRA validation served those choices (epoch, temperature, thresholds): its figures are somewhat
+optimistic."""
+NOT_SEEN = "BUS-BRA had no part in training or in those choices."
+NOT_MEASURED = "BUS-BRA was not at hand and is not measured."
 
 # (row, where it stands in a part's summary)
 ROWS = (
@@ -109,13 +114,15 @@ def with_interval(figure: dict) -> str:
 
 
 def figures_table(result: dict) -> str:
-    """Markdown: every metric on BUSI test and on BUS-BRA validation."""
-    parts = [result["busi_test"], result["busbra_validation"]]
+    """Markdown: every metric on BUSI test and, where it was measured, on BUS-BRA validation."""
+    names = {"busi_test": "BUSI test", "busbra_validation": "BUS-BRA validation"}
+    parts = [result[key] for key in names if key in result]
     titles = [
-        f"{name} ({part['images']} images, {part['malignant']} malignant)"
-        for name, part in zip(("BUSI test", "BUS-BRA validation"), parts, strict=True)
+        f"{names[key]} ({result[key]['images']} images, {result[key]['malignant']} malignant)"
+        for key in names
+        if key in result
     ]
-    lines = [f"| | {' | '.join(titles)} |", "|---|---|---|"]
+    lines = [f"| | {' | '.join(titles)} |", "|---" * (len(parts) + 1) + "|"]
     for title, keys in ROWS:
         figures = [lookup(part, keys) for part in parts]
         if all(figures):
@@ -143,6 +150,7 @@ def card_text(folder: Path, repo_id: str | None = None) -> str:
         what=_what(variant),
         source=f', weights="{HUB_PREFIX}{repo_id}"' if repo_id else "",
         table=figures_table(result),
+        busbra=_busbra(config, result),
         training=_training(folder, config),
         limits=_limits(variant, result),
     )
@@ -185,6 +193,12 @@ def _metadata(variant: Variant, test: dict) -> str:
     ).to_yaml()
 
 
+def _busbra(config: Config, result: dict) -> str:
+    if "busbra_validation" not in result:
+        return NOT_MEASURED
+    return OPTIMISTIC if "busbra" in config.data["sets"] else NOT_SEEN
+
+
 def _what(variant: Variant) -> str:
     tasks = {
         (True, True): "Outlines lesions and gives a calibrated probability of malignancy.",
@@ -207,13 +221,19 @@ def _training(folder: Path, config: Config) -> str:
     }
     text = "Learned from " + "; ".join(sources[name].format(n) for name, n in counts.items())
     text += ". Recipe: `config.json`; course: `log.jsonl` and `curve.png`. "
-    changes = json.loads((folder / "validation.json").read_text())["fp16_largest_change"]
+    changes = json.loads(_validation(folder).read_text())["fp16_largest_change"]
     text += "Weights are stored in fp16; against fp32, the largest change on validation is "
     names = {
         "malignant_prob": "an image's probability of malignant",
         "lesion_prob": "a pixel's of lesion",
     }
     return text + " and ".join(f"{changes[key]:.4f} in {names[key]}" for key in changes) + "."
+
+
+def _validation(folder: Path) -> Path:
+    """The validation record: beside embedded weights, or above those still in their run."""
+    beside = folder / "validation.json"
+    return beside if beside.exists() else folder.parent / "validation.json"
 
 
 def _limits(variant: Variant, result: dict) -> str:

@@ -14,6 +14,9 @@ from .splits import BUSBRA_FOLDER, BUSI_FOLDER, Entry, pixel_hash, read_manifest
 
 log = logging.getLogger(__name__)
 
+FOLDERS = {"busi": BUSI_FOLDER, "busbra": BUSBRA_FOLDER}
+TITLES = {"busi": "BUSI", "busbra": "BUS-BRA"}
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -32,6 +35,11 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+
+def present(data_folder: Path, name: str) -> bool:
+    """Whether the data folder holds "busi" or "busbra" at all."""
+    return (data_folder / FOLDERS[name]).is_dir()
 
 
 def image_path(data_folder: Path, entry: Entry) -> Path:

@@ -1,9 +1,11 @@
 """All metrics of a finished network, from predictions that are saved beside its weights.
 
     python -m train evaluate --variant resnet50-mtl --data DATA
+    python -m train evaluate --weights RUN/weights --data DATA
 
 The BUSI test part is read here and nowhere else; each look at it is appended to
-`train/evaluations.jsonl` with its date, weights, and figures.
+`train/evaluations.jsonl`, or to a file of that name beside weights that are not embedded, with its
+date, weights, and figures. BUS-BRA is measured where the data folder holds it.
 """
 
 import csv
@@ -23,7 +25,7 @@ from busmtl.variants import CLASS_NAMES, get_variant
 from busmtl.weights import Config, fingerprint, load_config
 
 from . import metrics
-from .data import image_path, read_mask
+from .data import image_path, present, read_mask
 from .splits import Entry, manifest_hashes, pixel_hash, read_manifest
 
 log = logging.getLogger(__name__)
@@ -58,10 +60,18 @@ class Row:
 
 
 def predict(folder: Path, variant_id: str, data_folder: Path) -> list[Row]:
-    """Run the network over all parts, exactly as the product does."""
+    """Run the network over all parts, exactly as the product does.
+
+    Without BUS-BRA in the data folder its part is skipped; without BUSI, FileNotFoundError.
+    """
+    if not present(data_folder, "busi"):
+        raise FileNotFoundError(f"{data_folder} does not hold BUSI, whose test part is measured.")
+    parts = [(name, part) for name, part in PARTS if present(data_folder, name)]
+    if len(parts) < len(PARTS):
+        log.warning("BUS-BRA is not in the data folder and is skipped.")
     predictor = Predictor(variant_id, weights=folder)
     entries = [
-        (name, entry) for name, part in PARTS for entry in read_manifest(name) if entry.part == part
+        (name, entry) for name, part in parts for entry in read_manifest(name) if entry.part == part
     ]
     return [
         _predict_one(predictor, name, entry, data_folder)
@@ -145,8 +155,11 @@ def _classification(labels: np.ndarray, margins: np.ndarray, config: Config, int
     }
 
 
-def evaluate(variant_id: str, folder: Path, data_folder: Path) -> dict:
-    """Write predictions.csv and metrics.json into the weights folder; log the look at the test."""
+def evaluate(variant_id: str, folder: Path, data_folder: Path, looks: Path | None = None) -> dict:
+    """Write predictions.csv and metrics.json into the weights folder; log the look at the test.
+
+    looks: the file that the look is appended to, `LOG` without it.
+    """
     rows = predict(folder, variant_id, data_folder)
     write_rows(folder / PREDICTIONS, rows)
     result = metrics_of(folder)
@@ -157,32 +170,35 @@ def evaluate(variant_id: str, folder: Path, data_folder: Path) -> dict:
         "weights_sha256": result["weights_sha256"],
         **_headline(result["busi_test"]),
     }
-    with LOG.open("a") as file:
+    with (looks or LOG).open("a") as file:
         file.write(json.dumps(look) + "\n")
     return result
 
 
 def metrics_of(folder: Path) -> dict:
-    """metrics.json, worked out from the folder's saved predictions alone."""
+    """metrics.json, worked out from the folder's saved predictions alone.
+
+    It has nothing on BUS-BRA where the predictions have nothing.
+    """
     config, rows = load_config(folder), read_rows(folder / PREDICTIONS)
 
     def part(name: str, part: str) -> list[Row]:
         return [row for row in rows if (row.data_set, row.part) == (name, part)]
 
     test, normal, busbra = (part(*each) for each in PARTS)
-    devices = sorted({row.device for row in busbra})
     result = {
         "variant": config.variant,
         "weights_sha256": fingerprint(folder),
         "manifest_sha256": manifest_hashes(),
         "busi_test": summarise(test, config),
         "busi_test_without_objections": summarise([r for r in test if not r.objection], config),
-        "busbra_validation": summarise(busbra, config),
-        "busbra_validation_by_device": {
-            device: summarise([row for row in busbra if row.device == device], config)
-            for device in devices
-        },
     }
+    if busbra:
+        result["busbra_validation"] = summarise(busbra, config)
+        result["busbra_validation_by_device"] = {
+            device: summarise([row for row in busbra if row.device == device], config)
+            for device in sorted({row.device for row in busbra})
+        }
     if get_variant(config.variant).segments:
         given = [row.tp + row.fp > 0 for row in normal]
         result["busi_normal"] = {"images": len(normal), "given_a_mask_share": float(np.mean(given))}

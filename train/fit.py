@@ -107,8 +107,9 @@ def mixed_precision() -> str:
 class Trainer:
     """Network, optimizer, and data of one run, from where its folder left off."""
 
-    def __init__(self, job: Job, train: Samples, validation: Samples):
+    def __init__(self, job: Job, train: Samples, validation: Samples, checkpoint_every: int = 1):
         self.job, self.recipe, self.validation = job, job.recipe, validation
+        self.checkpoint_every = checkpoint_every
         self.accelerator = Accelerator(
             # Without this, processes that are launched where there is no GPU would not find each
             # other, and each would write the whole run.
@@ -146,7 +147,7 @@ class Trainer:
         self._resume()
 
     def run(self) -> None:
-        """Train to the end of the schedule, with a checkpoint after every epoch.
+        """Train to the end of the schedule, with a checkpoint every `checkpoint_every` epochs.
 
         Where several processes take part, their group is dissolved at the end.
         """
@@ -164,7 +165,8 @@ class Trainer:
                 self._log(row)
                 log.info("epoch %d/%d: %s", self.epoch + 1, self.recipe.epochs, in_short(row))
             self.epoch += 1
-            self._checkpoint()
+            if self.epoch % self.checkpoint_every == 0 or self.epoch == self.recipe.epochs:
+                self._checkpoint()
         self.accelerator.end_training()
 
     @property
