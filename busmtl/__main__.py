@@ -15,7 +15,14 @@ from rich.table import Table
 
 from . import weights
 from .engines import ENGINES
-from .images import IMAGE_SUFFIXES, DecodedImage, ImageError, decode
+from .images import (
+    IMAGE_SUFFIXES,
+    MAX_SPACING_MM,
+    DecodedImage,
+    ImageError,
+    decode,
+    is_plausible_spacing,
+)
 from .predictor import Prediction, Predictor
 from .variants import BEYOND_PAPER, CLASS_NAMES, DEFAULT_VARIANT, VARIANTS
 
@@ -31,6 +38,9 @@ COLUMNS = (
     "lesion_fraction",
     "major_axis_px",
     "minor_axis_px",
+    "lesion_area_mm2",
+    "major_axis_mm",
+    "minor_axis_mm",
     "spacing_mm",
     "latency_ms",
     "warnings",
@@ -57,16 +67,22 @@ def predict(
         str, typer.Option(metavar="ID|all", help="See `variants`.")
     ] = DEFAULT_VARIANT,
     engine: Annotated[str, typer.Option(metavar="|".join(ENGINES), help="What runs it.")] = "auto",
+    mm_per_px: Annotated[
+        float | None,
+        typer.Option(metavar="MM", help="Side of a pixel, for images that do not state their own."),
+    ] = None,
 ):
     """Write DIR/predictions.csv and, from networks that segment, DIR/masks/<variant>/<stem>.png.
 
     An image that cannot be used gets a row that says why, the others go on, and the exit status
     is 1. It is 2 where nothing could be done.
     """
+    if mm_per_px is not None and not is_plausible_spacing(mm_per_px):
+        _fail(f"--mm-per-px must be above 0 and at most {MAX_SPACING_MM:g}.")
     predictors = _load_predictors(variant, engine)
     images = _find_images(paths)
     try:
-        all_good = _write_predictions(images, predictors, out)
+        all_good = _write_predictions(images, predictors, out, mm_per_px)
     except OSError as error:
         _fail(f"The results could not be written: {error.strerror}. Choose another --out.")
     raise typer.Exit(0 if all_good else 1)
@@ -152,7 +168,9 @@ def _stems(images: list[Path]) -> list[str]:
     return stems
 
 
-def _write_predictions(images: list[Path], predictors: list[Predictor], out: Path) -> bool:
+def _write_predictions(
+    images: list[Path], predictors: list[Predictor], out: Path, mm_per_px: float | None
+) -> bool:
     """Row by row, so that what is done stays after an interruption. True where all were usable."""
     out.mkdir(parents=True, exist_ok=True)
     all_usable = True
@@ -174,7 +192,7 @@ def _write_predictions(images: list[Path], predictors: list[Predictor], out: Pat
                     writer.writerow(row)
                 continue
             for predictor in predictors:
-                prediction = predictor.predict(decoded)
+                prediction = predictor.predict(decoded, mm_per_px)
                 writer.writerow(_row(name, prediction))
                 _write_mask(prediction, out, stem)
             file.flush()
@@ -191,7 +209,7 @@ def _row(name: str, prediction: Prediction) -> dict:
     row = {
         "image": name,
         "variant": prediction.variant,
-        "spacing_mm": prediction.spacing_mm,
+        "spacing_mm": _spacing(prediction.spacing_mm),
         "latency_ms": f"{prediction.latency_ms:.1f}",
         "warnings": " ".join(prediction.warnings),
     }
@@ -208,7 +226,17 @@ def _row(name: str, prediction: Prediction) -> dict:
         largest = prediction.lesions[0]
         row["major_axis_px"] = f"{largest.major_axis_px:.1f}"
         row["minor_axis_px"] = f"{largest.minor_axis_px:.1f}"
+    if prediction.lesions and prediction.spacing_mm is not None:
+        area_mm2 = sum(lesion.area_mm2 for lesion in prediction.lesions)
+        row["lesion_area_mm2"] = f"{area_mm2:.2f}"
+        row["major_axis_mm"] = f"{largest.major_axis_mm:.2f}"
+        row["minor_axis_mm"] = f"{largest.minor_axis_mm:.2f}"
     return row
+
+
+def _spacing(spacing_mm: tuple[float, float] | None) -> str:
+    """One number for square pixels, else two: between rows, between columns."""
+    return " ".join(f"{side:g}" for side in dict.fromkeys(spacing_mm or ()))
 
 
 def _write_mask(prediction: Prediction, out: Path, stem: str) -> None:

@@ -1,7 +1,8 @@
 """From whatever holds an image to uint8 RGB pixels, or to a sentence that says why not.
 
-Training, app, and command line all decode here. NumPy and Pillow only. No sentence in this
-module names a file, since file names of medical images can name a patient.
+Training, app, and command line all decode here. NumPy and Pillow only, but for DICOM, which has
+a module of its own. No sentence in this module names a file, since file names of medical images
+can name a patient.
 """
 
 import io
@@ -15,7 +16,8 @@ from PIL import Image, ImageOps
 MAX_FILE_BYTES = 20 * 1024**2
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 32  # px
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+MAX_SPACING_MM = 5.0  # a pixel: far above any ultrasound image, where lesions are of this size
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm")
 
 _PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _MAX_PAGES_COUNTED = 100
@@ -41,12 +43,13 @@ class DecodedImage:
     """An image as the networks' preprocessing takes it.
 
     image_rgb_u8: uint8 (H, W, 3) in [0, 255], upright, a copy of its own.
-    spacing_mm: mm per px; None where the file does not know it, as in all formats read so far.
+    spacing_mm: (between rows, between columns), mm per px; None where the file does not state it,
+        as in all formats but DICOM.
     warnings: sentences for the user on what was changed or left out.
     """
 
     image_rgb_u8: np.ndarray
-    spacing_mm: float | None
+    spacing_mm: tuple[float, float] | None
     warnings: tuple[str, ...]
 
     @property
@@ -55,23 +58,34 @@ class DecodedImage:
         return self.image_rgb_u8.shape[:2]
 
 
-def decode(source: str | os.PathLike | bytes | Image.Image | np.ndarray) -> DecodedImage:
+def decode(
+    source: str | os.PathLike | bytes | Image.Image | np.ndarray, frame: int = 0
+) -> DecodedImage:
     """Decode a path, the bytes of a file, a PIL image, or a uint8 (H, W) or (H, W, 3) array.
 
-    Files may be PNG, JPEG, BMP, TIFF, or WebP, told by content and not by name. EXIF rotation is
-    applied; of several frames the first is taken; more than 8 bits are scaled from the image's
-    own minimum and maximum to 0 and 255; transparent places turn black.
+    Files may be PNG, JPEG, BMP, TIFF, WebP, or DICOM, told by content and not by name. EXIF
+    rotation is applied; of several frames the first is taken; more than 8 bits are scaled from
+    the image's own minimum and maximum to 0 and 255; transparent places turn black. How DICOM is
+    read: `busmtl.dicom`.
+
+    frame: which frame of a DICOM file, from 0; other sources have only 0.
 
     Raises ImageError, and nothing else, for what cannot be used.
     """
+    if isinstance(source, (str, os.PathLike)):
+        source = _read_file(source)
+    if isinstance(source, bytes):
+        _check_file_size(len(source))
+        if is_dicom(source):
+            return _from_dicom(source, frame)
+    if frame != 0:
+        raise ImageError("Only of DICOM files can a frame be chosen. Leave the choice out.")
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
         return _from_pil(source)
     if isinstance(source, bytes):
         return _from_bytes(source)
-    if isinstance(source, (str, os.PathLike)):
-        return _from_bytes(_read_file(source))
     raise ImageError("There is no image here. Give a file, a PIL image, or a uint8 array.")
 
 
@@ -110,7 +124,8 @@ def _check_file_size(size_bytes: int) -> None:
         )
 
 
-def _check_image_size(height: int, width: int) -> None:
+def check_image_size(height: int, width: int) -> None:
+    """Raises ImageError for an image that is too small or too large; sizes in px."""
     if min(height, width) < MIN_SIDE:
         raise ImageError(
             f"The image is {width} × {height} px; each side must have at least {MIN_SIDE} px. "
@@ -118,6 +133,11 @@ def _check_image_size(height: int, width: int) -> None:
         )
     if height * width > MAX_PIXELS:
         raise ImageError(_TOO_MANY_PIXELS)
+
+
+def is_plausible_spacing(spacing_mm: float) -> bool:
+    """Whether a pixel may have this side, in mm."""
+    return 0 < spacing_mm <= MAX_SPACING_MM  # which NaN is not
 
 
 def _from_array(array: np.ndarray) -> DecodedImage:
@@ -128,7 +148,7 @@ def _from_array(array: np.ndarray) -> DecodedImage:
             f"The array is {array.dtype} of shape {array.shape}. "
             "Give uint8 values from 0 to 255 of shape (H, W) or (H, W, 3)."
         )
-    _check_image_size(*array.shape[:2])
+    check_image_size(*array.shape[:2])
     return _finish(array.copy(), [])
 
 
@@ -150,11 +170,6 @@ class _MeteredFile(io.BytesIO):
 
 
 def _from_bytes(data: bytes) -> DecodedImage:
-    _check_file_size(len(data))
-    if data[128:132] == b"DICM":
-        raise ImageError(
-            "DICOM files are not supported yet. Export the image as PNG and try again."
-        )
     try:
         image = Image.open(_MeteredFile(data), formats=_PILLOW_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -162,14 +177,29 @@ def _from_bytes(data: bytes) -> DecodedImage:
         raise ImageError(_TOO_MANY_PIXELS) from None
     except Exception as error:  # as in _from_pil
         raise ImageError(
-            "The file cannot be read as a PNG, JPEG, BMP, TIFF, or WebP image: it is of another "
-            "kind, incomplete, or damaged. Export the image again in one of these formats."
+            "The file cannot be read as a PNG, JPEG, BMP, TIFF, WebP, or DICOM image: it is of "
+            "another kind, incomplete, or damaged. Export the image again in one of these formats."
         ) from error
     return _from_pil(image)
 
 
+def is_dicom(data: bytes) -> bool:
+    """Whether the bytes are DICOM's: "DICM" at 128, or, in the rare file without it, a first
+    element of group 2 or 8, with which no other format here starts.
+    """
+    without_preamble = data[:2] in (b"\x02\0", b"\x08\0") and data[3:4] == b"\0"
+    return data[128:132] == b"DICM" or without_preamble
+
+
+def _from_dicom(data: bytes, frame: int) -> DecodedImage:
+    from .dicom import read_dicom  # it builds on this module
+
+    image = read_dicom(data, frame)
+    return _finish(image.pixels_u8, list(image.warnings), image.spacing_mm)
+
+
 def _from_pil(image: Image.Image) -> DecodedImage:
-    _check_image_size(image.height, image.width)  # from the header: no pixel is decoded yet
+    check_image_size(image.height, image.width)  # from the header: no pixel is decoded yet
     try:
         return _decode_pixels(image)
     except Exception as error:
@@ -282,7 +312,9 @@ def _count_frames(image: Image.Image) -> int:
     return pages
 
 
-def _finish(pixels_u8: np.ndarray, warnings: list[str]) -> DecodedImage:
+def _finish(
+    pixels_u8: np.ndarray, warnings: list[str], spacing_mm: tuple[float, float] | None = None
+) -> DecodedImage:
     """uint8 (H, W) or (H, W, 3), which the result takes over, with what was noted on the way."""
     if pixels_u8.ndim == 2:
         pixels_u8 = np.repeat(pixels_u8[:, :, None], 3, axis=2)
@@ -291,7 +323,7 @@ def _finish(pixels_u8: np.ndarray, warnings: list[str]) -> DecodedImage:
             "The image is coloured, as in colour Doppler, but the networks see it in grey only. "
             "Prefer the plain B-mode image."
         )
-    return DecodedImage(pixels_u8, spacing_mm=None, warnings=tuple(warnings))
+    return DecodedImage(pixels_u8, spacing_mm, tuple(warnings))
 
 
 def _is_coloured(image_rgb_u8: np.ndarray) -> bool:

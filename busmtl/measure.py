@@ -32,31 +32,29 @@ def clean_mask(mask: np.ndarray, min_area_px: float) -> np.ndarray:
     return keep[components]
 
 
-def measure(mask: np.ndarray, spacing_mm: float | None) -> tuple[Lesion, ...]:
+def measure(mask: np.ndarray, spacing_mm: tuple[float, float] | None) -> tuple[Lesion, ...]:
     """The 8-connected components of a bool (H, W) mask, largest first.
 
-    spacing_mm: side of one square pixel in mm, or None where it is unknown.
+    spacing_mm: (between rows, between columns), or None where it is unknown. Where the two differ,
+    the ellipse is fitted in mm anew: its axes may lie otherwise than those in px.
     """
     from skimage.measure import regionprops
 
-    lesions = [_lesion(region, spacing_mm) for region in regionprops(_label(mask))]
+    components = _label(mask)
+    sizes_px = [_sizes(region) for region in regionprops(components)]
+    sizes_mm = [(None, None, None)] * len(sizes_px)
+    if spacing_mm is not None:
+        sizes_mm = [_sizes(region) for region in regionprops(components, spacing=spacing_mm)]
+    lesions = [
+        Lesion(int(area_px), *axes_px, *sizes)
+        for (area_px, *axes_px), sizes in zip(sizes_px, sizes_mm, strict=True)
+    ]
     return tuple(sorted(lesions, key=lambda lesion: lesion.area_px, reverse=True))
 
 
-def _lesion(region, spacing_mm: float | None) -> Lesion:
-    area_px = int(region.area)
-    major_px = float(region.axis_major_length)
-    minor_px = float(region.axis_minor_length)
-    if spacing_mm is None:
-        return Lesion(area_px, major_px, minor_px, None, None, None)
-    return Lesion(
-        area_px,
-        major_px,
-        minor_px,
-        area_mm2=area_px * spacing_mm**2,
-        major_axis_mm=major_px * spacing_mm,
-        minor_axis_mm=minor_px * spacing_mm,
-    )
+def _sizes(region) -> tuple[float, float, float]:
+    """(area, major axis, minor axis) in the unit of the region's spacing."""
+    return float(region.area), float(region.axis_major_length), float(region.axis_minor_length)
 
 
 def _label(mask: np.ndarray) -> np.ndarray:

@@ -13,7 +13,13 @@ import numpy as np
 from PIL import Image
 
 from .engines import Raw, load_engine
-from .images import DecodedImage, ImageError, decode
+from .images import (
+    MAX_SPACING_MM,
+    DecodedImage,
+    ImageError,
+    decode,
+    is_plausible_spacing,
+)
 from .measure import Lesion, clean_mask, measure
 from .preprocess import to_batch, to_image_size, to_input
 from .variants import CLASS_NAMES, DEFAULT_VARIANT, get_variant
@@ -32,7 +38,7 @@ class Prediction:
     activation_map: float32 (H, W) in [0, 1], how strongly each place speaks for malignant
         compared with the rest of this image; see `relative_map`.
     lesions: the mask's components, largest first; empty without a mask.
-    spacing_mm: side of a pixel in mm, where the file states it.
+    spacing_mm: mm per px (between rows, between columns), where the file or the caller states it.
     warnings: sentences for the user.
     latency_ms: from the start of decoding (where `predict` decodes) to the result.
     """
@@ -43,7 +49,7 @@ class Prediction:
     mask_prob: np.ndarray | None
     activation_map: np.ndarray | None
     lesions: tuple[Lesion, ...]
-    spacing_mm: float | None
+    spacing_mm: tuple[float, float] | None
     warnings: tuple[str, ...]
     latency_ms: float
 
@@ -71,13 +77,20 @@ class Predictor:
         self._engine = load_engine(engine, folder)
 
     def predict(
-        self, image: str | Path | bytes | Image.Image | np.ndarray | DecodedImage
+        self,
+        image: str | Path | bytes | Image.Image | np.ndarray | DecodedImage,
+        mm_per_px: float | None = None,
     ) -> Prediction:
         """image: a path, a file's bytes, a PIL image, uint8 (H, W) or (H, W, 3), or an image that
         `busmtl.images.decode` has read. Raises ImageError for one that cannot be used.
+        mm_per_px: side of a square pixel of the image, for one that does not state its own, as
+        only DICOM files do. Raises ValueError where it is not above 0 and at most 5.
         """
         start = time.perf_counter()
+        if mm_per_px is not None and not is_plausible_spacing(mm_per_px):
+            raise ValueError(f"A pixel has more than 0 and at most {MAX_SPACING_MM:g} mm a side.")
         decoded = image if isinstance(image, DecodedImage) else decode(image)
+        spacing_mm = decoded.spacing_mm or (mm_per_px and (mm_per_px, mm_per_px))
         raw = self._engine.run(self._batch(decoded))
         mask_prob = self._mask_prob(raw, decoded.size_hw)
         mask = None if mask_prob is None else self._mask(mask_prob)
@@ -88,19 +101,22 @@ class Predictor:
             mask=mask,
             mask_prob=mask_prob,
             activation_map=self._activation_map(raw, decoded.size_hw),
-            lesions=() if mask is None else measure(mask, decoded.spacing_mm),
-            spacing_mm=decoded.spacing_mm,
+            lesions=() if mask is None else measure(mask, spacing_mm),
+            spacing_mm=spacing_mm,
             warnings=decoded.warnings + ((NO_LESION,) if outlined_nothing else ()),
             latency_ms=(time.perf_counter() - start) * 1000,
         )
 
-    def predict_many(self, images: Iterable) -> Iterator[Prediction | ImageError]:
+    def predict_many(
+        self, images: Iterable, mm_per_px: float | None = None
+    ) -> Iterator[Prediction | ImageError]:
         """One answer per image, in order, each worked out when it is asked for: the Prediction, or
-        the ImageError (handed over, not raised) that says why this image has none.
+        the ImageError (handed over, not raised) that says why this image has none. mm_per_px is
+        that of `predict`, for all of them.
         """
         for image in images:
             try:
-                yield self.predict(image)
+                yield self.predict(image, mm_per_px)
             except ImageError as error:
                 yield error
 

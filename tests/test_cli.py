@@ -15,7 +15,8 @@ from busmtl.__main__ import app
 
 HEADER = (
     "image,variant,predicted,benign_prob,malignant_prob,lesion_count,lesion_area_px,"
-    "lesion_fraction,major_axis_px,minor_axis_px,spacing_mm,latency_ms,warnings,error"
+    "lesion_fraction,major_axis_px,minor_axis_px,lesion_area_mm2,major_axis_mm,minor_axis_mm,"
+    "spacing_mm,latency_ms,warnings,error"
 )
 SMALLEST = "lite0-mtl"
 

@@ -65,7 +65,8 @@ def test_variants_need_the_standard_library_only():
 
 
 def test_nothing_heavy_is_loaded_at_start_up():
-    heavy = "torch timm segmentation_models_pytorch skimage scipy sklearn gradio huggingface_hub"
+    heavy = "torch timm segmentation_models_pytorch skimage scipy sklearn gradio huggingface_hub "
+    heavy += "pydicom"
     script = f"import sys, busmtl.__main__; print(*set({heavy.split()}) & set(sys.modules))"
     found = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True

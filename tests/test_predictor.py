@@ -233,8 +233,8 @@ def test_lesions_are_in_mm_where_the_spacing_is_known(fake_predictor):
     logits = np.full((256, 256), -20.0)
     logits[100:140, 100:120] = 20
     predictor = fake_predictor(lambda _: outlines(logits), flip_average=False)
-    known, unknown = predictor.predict(blank(spacing_mm=0.1)), predictor.predict(blank())
-    assert known.spacing_mm == 0.1
+    known, unknown = predictor.predict(blank(spacing_mm=(0.1, 0.1))), predictor.predict(blank())
+    assert known.spacing_mm == (0.1, 0.1)
     assert known.lesions[0].area_mm2 == pytest.approx(8.0)
     assert known.lesions[0].major_axis_mm == pytest.approx(known.lesions[0].major_axis_px / 10)
     assert known.lesions[0].minor_axis_mm == pytest.approx(known.lesions[0].minor_axis_px / 10)

@@ -121,7 +121,7 @@ def test_an_empty_mask_is_said_once_and_drawn_as_nothing():
 def test_sizes_are_in_mm_only_where_the_spacing_is_known():
     in_px = result.findings(make_prediction("resnet50-seg", mask=box_mask()), None)
     assert "800 px" in in_px and "mm²" not in in_px
-    spaced = make_prediction("resnet50-seg", mask=box_mask(), spacing_mm=0.5)
+    spaced = make_prediction("resnet50-seg", mask=box_mask(), spacing_mm=(0.5, 0.5))
     assert "200.0 mm² (800 px)" in result.findings(spaced, None)
 
 

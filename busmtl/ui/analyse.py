@@ -22,8 +22,8 @@ PRIVATE = {"api_visibility": "private"}
 SHOW_JS = """() => matchMedia("(max-width: 640px)").matches
     && document.querySelector("#picture").scrollIntoView({behavior: "smooth"})"""
 OPACITY_JS = "value => document.documentElement.style.setProperty('--overlay', value / 100)"
-HINT = """<p class="hint">PNG, JPEG, BMP, TIFF, or WebP, up to 20 MB; pasting works too. Your image
-leaves this server when you clear or replace it, otherwise within 40 minutes.</p>"""
+HINT = """<p class="hint">PNG, JPEG, BMP, TIFF, WebP, or DICOM, up to 20 MB; pasting works too. Your
+image leaves this server when you clear or replace it, otherwise within 40 minutes.</p>"""
 GONE = "The image is no longer on the server, which keeps none for long. Choose it again."
 BROKEN = "Something went wrong here, not with your image. Try again, or try another network."
 
