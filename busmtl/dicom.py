@@ -320,7 +320,7 @@ def _windowed(dataset: "Dataset", values: np.ndarray) -> np.ndarray:
     window.PhotometricInterpretation = "MONOCHROME2"
     window.BitsStored, window.PixelRepresentation = 8, 0
     for keyword in ("WindowCenter", "WindowWidth", "VOILUTFunction"):
-        if dataset.get(keyword):
+        if dataset.get(keyword) is not None:
             setattr(window, keyword, dataset.get(keyword))
     return _to_u8(apply_windowing(values, window), 0, 255)
 
