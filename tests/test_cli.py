@@ -1,17 +1,19 @@
 """The command line: what it writes, what it says, and its exit status."""
 
 import csv
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pydicom.data
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from busmtl import weights
-from busmtl.__main__ import app
+from busmtl.__main__ import _spacing, app
 
 HEADER = (
     "image,variant,predicted,benign_prob,malignant_prob,lesion_count,lesion_area_px,"
@@ -87,7 +89,33 @@ def assert_row(row, prediction):
     assert float(row["major_axis_px"]) == pytest.approx(largest.major_axis_px, abs=0.06)
     assert float(row["minor_axis_px"]) == pytest.approx(largest.minor_axis_px, abs=0.06)
     assert float(row["latency_ms"]) > 0
-    assert row["spacing_mm"] == row["error"] == ""
+    assert row["spacing_mm"] == row["lesion_area_mm2"] == row["error"] == ""
+
+
+def test_a_given_scale_adds_mm(embedded, folder, tmp_path):
+    embedded(SMALLEST)
+    options = ("--variant", SMALLEST, "--mm-per-px", "0.2")
+    result, (row,) = predict(tmp_path / "out", folder / "scan 2.PNG", *options)
+    assert result.exit_code == 0
+    assert row["spacing_mm"] == "0.2"
+    area_mm2 = int(row["lesion_area_px"]) * 0.2**2
+    assert float(row["lesion_area_mm2"]) == pytest.approx(area_mm2, abs=0.006)
+    for axis in ("major_axis", "minor_axis"):
+        assert float(row[f"{axis}_mm"]) == pytest.approx(float(row[f"{axis}_px"]) / 5, abs=0.02)
+
+
+def test_dicom_files_of_a_folder_bring_their_own_scale(embedded, folder, tmp_path):
+    embedded(SMALLEST)
+    examples = Path(pydicom.data.__file__).parent / "test_files"
+    shutil.copy(examples / "examples_palette.dcm", folder / "scan 3.DCM")
+    _, rows = predict(tmp_path / "out", folder, "--variant", SMALLEST, "--mm-per-px", "0.2")
+    spacing = {row["image"]: row["spacing_mm"] for row in rows}
+    assert spacing.pop("scan 3.DCM") == "0.262288" and set(spacing.values()) == {"0.2"}
+    assert (tmp_path / "out" / "masks" / SMALLEST / "scan 3.png").exists()
+
+
+def test_pixels_that_are_not_square_have_two_numbers():
+    assert _spacing((0.1, 0.25)) == "0.1 0.25"
 
 
 def test_bad_files_get_their_row_and_the_others_go_on(embedded, folder, tmp_path):
@@ -155,8 +183,9 @@ def test_all_without_any_weights(embedded, folder, tmp_path):
         (("--variant", "vgg-cls"), "Unknown variant 'vgg-cls'. Choose one of: resnet50-cls,"),
         (("--variant", "swin-cls"), "There is no model.safetensors for swin-cls"),
         (("--variant", SMALLEST, "--engine", "tpu"), "Unknown engine 'tpu'"),
+        (("--variant", SMALLEST, "--mm-per-px", "nan"), "--mm-per-px must be above 0"),
     ],
-    ids=["variant", "weights", "engine"],
+    ids=["variant", "weights", "engine", "scale"],
 )
 def test_what_cannot_be_done_is_said(embedded, folder, tmp_path, options, sentence):
     embedded(SMALLEST)

@@ -241,6 +241,20 @@ def test_lesions_are_in_mm_where_the_spacing_is_known(fake_predictor):
     assert unknown.lesions[0].area_px == 800 and unknown.lesions[0].area_mm2 is None
 
 
+def test_a_given_scale_counts_where_the_image_states_none(fake_predictor):
+    logits = np.full((256, 256), -20.0)
+    logits[100:140, 100:120] = 20
+    predictor = fake_predictor(lambda _: outlines(logits), flip_average=False)
+    given = predictor.predict(blank(), mm_per_px=0.1)
+    assert given.spacing_mm == (0.1, 0.1)
+    assert given.lesions[0].area_mm2 == pytest.approx(8.0)
+    assert next(predictor.predict_many([blank()], mm_per_px=0.1)).lesions == given.lesions
+    assert predictor.predict(blank(spacing_mm=(0.2, 0.3)), 0.1).spacing_mm == (0.2, 0.3)
+    for mm_per_px in (0, -0.1, 5.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="at most 5 mm"):
+            predictor.predict(blank(), mm_per_px)
+
+
 def test_unknown_variant_and_engine(weights_folder):
     with pytest.raises(ValueError, match="Choose one of: resnet50-cls, resnet50-seg"):
         Predictor("vgg-cls")
@@ -279,6 +293,18 @@ def test_measure_an_ellipse_and_a_smaller_square():
     assert ellipse.minor_axis_px == pytest.approx(60, rel=0.01)
     assert square.area_px == 100
     assert measure(np.zeros((20, 20), bool), None) == ()
+
+
+def test_measure_in_mm_with_pixels_that_are_not_square():
+    rows, columns = np.mgrid[:200, :300]
+    mask = (rows - 100) ** 2 / 80**2 + (columns - 150) ** 2 / 60**2 <= 1
+    (ellipse,) = measure(mask, (0.1, 0.3))  # upright in px, lying in mm
+    assert ellipse.area_mm2 == pytest.approx(np.pi * 8 * 18, rel=0.01)
+    assert ellipse.major_axis_mm == pytest.approx(36, rel=0.01)
+    assert ellipse.minor_axis_mm == pytest.approx(16, rel=0.01)
+    assert ellipse.area_px == mask.sum()
+    assert ellipse.major_axis_px == pytest.approx(160, rel=0.01)
+    assert ellipse.minor_axis_px == pytest.approx(120, rel=0.01)
 
 
 def test_clean_mask_joins_diagonal_neighbours_and_keeps_the_limit_itself():
