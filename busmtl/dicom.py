@@ -18,7 +18,9 @@ from .images import ImageError, check_image_size, is_plausible_spacing
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_MAX_INFLATED_BYTES = 512 * 1024**2
+_MAX_INFLATED_BYTES = 256 * 1024**2
+_MAX_META_BYTES = 10_000
+_MAX_ITEMS = 100_000  # of all sequences and frames: pydicom takes a minute for what 20 MB can hold
 _META_START = 132  # behind the preamble and "DICM"; PS3.10, section 7.1
 
 _EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
@@ -57,10 +59,10 @@ _TAGS = [
     "WindowWidth",
     "VOILUTFunction",
     "VOILUTSequence",
-    *(
-        f"{'Segmented' * segmented}{colour}PaletteColorLookupTable{part}"
+    *(  # not the segmented tables, a few bytes of which may expand without a limit
+        f"{colour}PaletteColorLookupTable{part}"
         for colour in ("Red", "Green", "Blue")
-        for segmented, part in ((False, "Descriptor"), (False, "Data"), (True, "Data"))
+        for part in ("Descriptor", "Data")
     ),
     "SequenceOfUltrasoundRegions",
     "PixelSpacing",
@@ -171,9 +173,10 @@ def _read_header(data: bytes) -> "Dataset":
     from pydicom.uid import UID
 
     # pydicom would inflate without a limit, so it never meets a deflated file.
-    deflated = _DEFLATED.encode() in data
-    if deflated:
+    if _DEFLATED.encode() in data:
         data = _inflate(data)
+    if data.count(b"\xfe\xff\0\xe0") + data.count(b"\xff\xfe\xe0\0") > _MAX_ITEMS:
+        raise ImageError(_DAMAGED)
     dataset = dcmread(io.BytesIO(data), force=True, specific_tags=_TAGS)
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little_endian = dataset.original_encoding
@@ -190,12 +193,14 @@ def _inflate(data: bytes) -> bytes:
 
     (length,) = struct.unpack_from("<I", data, _META_START + 8)  # (0002,0000) UL
     start = _META_START + 12 + length
+    if length > _MAX_META_BYTES:  # it may hold deflated data
+        raise ImageError(_DAMAGED)
     meta = dcmread(io.BytesIO(data[:start]), specific_tags=[]).file_meta
     if meta.TransferSyntaxUID != _DEFLATED:
         raise ImageError(_DAMAGED)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = inflater.decompress(data[start:], _MAX_INFLATED_BYTES)
-    if not inflater.eof:
+    if not inflater.eof or _DEFLATED.encode() in inflated:
         raise ImageError(_DAMAGED)
     return inflated
 

@@ -528,6 +528,18 @@ def test_deflated_data_are_inflated_up_to_a_limit(monkeypatch):
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     bomb = deflater.compress(bytes(50_000_000)) + deflater.flush()
     assert peak_bytes(data[:start] + bomb, DAMAGED) < 10_000_000
+    lying_length = struct.pack("<I", len(data[:start] + bomb) - 144)
+    assert peak_bytes(data[:140] + lying_length + data[144:start] + bomb, DAMAGED) < 10_000_000
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    nested = deflater.compress(data[132:start] + bomb) + deflater.flush()
+    assert peak_bytes(data[:start] + nested, DAMAGED) < 10_000_000
+
+
+def test_a_sequence_of_very_many_items():
+    data, items = save(dataset(ramp())), b"\xfe\xff\0\xe0\0\0\0\0" * 100_001
+    start = data.index(b"\x28\0\x02\0US")
+    sequence = b"\x18\0\x11\x60SQ\0\0" + struct.pack("<I", len(items)) + items
+    refused(data[:start] + sequence + data[start:], DAMAGED)
 
 
 def sweep_files():
