@@ -5,6 +5,7 @@ which names a patient, and no error keeps what the library said, which may quote
 """
 
 import io
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ _RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"  # its pixels are doses
 _GREY = {"MONOCHROME1", "MONOCHROME2"}
 _COLOUR = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 _PALETTE = "PALETTE COLOR"
+_REGIONS = "SequenceOfUltrasoundRegions"
 
 _TAGS = [
     "SOPClassUID",
@@ -64,7 +66,7 @@ _TAGS = [
         for colour in ("Red", "Green", "Blue")
         for part in ("Descriptor", "Data")
     ),
-    "SequenceOfUltrasoundRegions",
+    _REGIONS,
     "PixelSpacing",
     "ImagerPixelSpacing",
     "NominalScannedPixelSpacing",
@@ -120,24 +122,13 @@ def spacing_of(dataset: "Dataset", warnings: list[str]) -> tuple[float, float] |
     machines measure by; Pixel Spacing (10.7.1.3); Imager Pixel Spacing, at the detector instead
     of in the body (C.8.11.4); Nominal Scanned Pixel Spacing, of a scanned film (C.8.6.2).
     """
-    sources = [
-        _region_spacing_mm,
-        lambda dataset: dataset.get("PixelSpacing"),
-        lambda dataset: dataset.get("ImagerPixelSpacing"),
-        lambda dataset: dataset.get("NominalScannedPixelSpacing"),
-    ]
     found, some_ignored = None, False
-    for source in sources:
-        try:
-            stated = source(dataset)
-            found = tuple(float(value) for value in stated) if stated else None
-        except Exception:  # text where a number belongs, missing parts: not worth the image
-            some_ignored = True
-            continue
-        if found and len(found) == 2 and all(is_plausible_spacing(value) for value in found):
+    for keyword in (_REGIONS, "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
+        stated = _stated_spacing_mm(dataset, keyword)
+        if stated and all(is_plausible_spacing(side) for side in stated):
+            found = stated
             break
-        some_ignored |= found is not None
-        found = None
+        some_ignored |= stated is not None
     if some_ignored:
         warnings.append(
             "The file states a pixel size that cannot be right; it was ignored."
@@ -146,11 +137,23 @@ def spacing_of(dataset: "Dataset", warnings: list[str]) -> tuple[float, float] |
     return found
 
 
+def _stated_spacing_mm(dataset: "Dataset", keyword: str) -> tuple[float, float] | None:
+    """NaN for what cannot be read, such as text or one number alone: not worth the image."""
+    try:
+        stated = _region_spacing_mm(dataset) if keyword == _REGIONS else dataset.get(keyword)
+        if not stated:
+            return None
+        between_rows, between_columns = stated
+        return float(between_rows), float(between_columns)
+    except Exception:  # as in `read_dicom`
+        return math.nan, math.nan
+
+
 def _region_spacing_mm(dataset: "Dataset") -> tuple[float, float] | None:
     """C.8.5.5.1: spatial format 1 is 2D, physical units 3 are cm."""
     regions = [
         region
-        for region in dataset.get("SequenceOfUltrasoundRegions") or ()
+        for region in dataset.get(_REGIONS) or ()
         if region.get("RegionSpatialFormat") == 1
         and region.get("PhysicalUnitsXDirection") == 3
         and region.get("PhysicalUnitsYDirection") == 3
