@@ -38,9 +38,6 @@ COLUMNS = (
     "lesion_fraction",
     "major_axis_px",
     "minor_axis_px",
-    "lesion_area_mm2",
-    "major_axis_mm",
-    "minor_axis_mm",
     "spacing_mm",
     "latency_ms",
     "warnings",
@@ -226,11 +223,6 @@ def _row(name: str, prediction: Prediction) -> dict:
         largest = prediction.lesions[0]
         row["major_axis_px"] = f"{largest.major_axis_px:.1f}"
         row["minor_axis_px"] = f"{largest.minor_axis_px:.1f}"
-    if prediction.lesions and prediction.spacing_mm is not None:
-        area_mm2 = sum(lesion.area_mm2 for lesion in prediction.lesions)
-        row["lesion_area_mm2"] = f"{area_mm2:.2f}"
-        row["major_axis_mm"] = f"{largest.major_axis_mm:.2f}"
-        row["minor_axis_mm"] = f"{largest.minor_axis_mm:.2f}"
     return row
 
 
