@@ -1,7 +1,6 @@
 """`train fit` as a process on a tiny synthetic data set: it learns, resumes exactly, and stops."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from synthetic import make
+from synthetic import ROOT, make_with_splits
 
 from busmtl import Predictor
 from busmtl.models import build
@@ -24,38 +23,28 @@ from train.fit import Job, NonFiniteLoss, Trainer
 from train.initialise import InitError, initialise
 from train.recipe import PAPER, PRETRAIN
 
-ROOT = Path(__file__).parent.parent
 EPOCHS = 3
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = make(tmp_path_factory.mktemp("data"))
-    (folder / "splits").mkdir()
-    command = ["splits", "--data", str(folder), "--groups", str(folder / "groups.csv")]
-    subprocess.run([sys.executable, "-m", "train", *command], cwd=ROOT, env=env(folder), check=True)
-    return folder
+def env(tmp_path_factory):
+    return make_with_splits(tmp_path_factory.mktemp("data"))
 
 
-def env(data: Path) -> dict[str, str]:
-    # One thread: the order of sums, and so the last bit, does not depend on the machine's load.
-    return os.environ | {"BUSMTL_SPLITS": str(data / "splits"), "OMP_NUM_THREADS": "1"}
-
-
-def start_fit(data: Path, out: Path) -> subprocess.Popen:
+def start_fit(env: dict[str, str], out: Path) -> subprocess.Popen:
     command = f"--variant lite0-mtl --recipe pretrain --init none --size 32 --epochs {EPOCHS}"
     return subprocess.Popen(
-        [sys.executable, "-m", "train", "fit", "--data", data, "--out", out, *command.split()],
+        [sys.executable, "-m", "train", "fit", "--out", out, *command.split()],
         cwd=ROOT,
-        env=env(data),
+        env=env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def run_fit(data: Path, out: Path) -> None:
-    process = start_fit(data, out)
+def run_fit(env: dict[str, str], out: Path) -> None:
+    process = start_fit(env, out)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
 
@@ -71,9 +60,9 @@ def kill_when(process: subprocess.Popen, condition) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole_run(data, tmp_path_factory):
+def whole_run(env, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "run"
-    run_fit(data, out)
+    run_fit(env, out)
     return out
 
 
@@ -99,7 +88,7 @@ def test_a_run_learns_and_leaves_everything_behind(whole_run):
 
 
 @pytest.mark.parametrize("moment", ["inside an epoch", "while a checkpoint is written"])
-def test_a_killed_run_resumes_to_the_same_weights(data, whole_run, tmp_path, moment):
+def test_a_killed_run_resumes_to_the_same_weights(env, whole_run, tmp_path, moment):
     out = tmp_path / "run"
     first = out / "state-001"
     conditions = {
@@ -108,10 +97,10 @@ def test_a_killed_run_resumes_to_the_same_weights(data, whole_run, tmp_path, mom
             first.exists() and (out / "state.partial").exists()
         ),
     }
-    kill_when(start_fit(data, out), conditions[moment])
+    kill_when(start_fit(env, out), conditions[moment])
     assert fit_module.checkpoints(out) == [first]
     assert len(rows_of(out)) == (1 if moment == "inside an epoch" else 2)
-    run_fit(data, out)
+    run_fit(env, out)
     for name in ("best.safetensors", f"state-{EPOCHS:03d}/model.safetensors"):
         expected, found = load_file(whole_run / name), load_file(out / name)
         assert expected.keys() == found.keys()
@@ -123,14 +112,12 @@ def test_a_killed_run_resumes_to_the_same_weights(data, whole_run, tmp_path, mom
     assert without_time(rows_of(out)) == without_time(rows_of(whole_run))
 
 
-def test_another_job_in_the_same_folder_is_refused(data, whole_run):
-    command = (
-        f"fit --data {data} --variant lite0-mtl --recipe pretrain --init none --out {whole_run}"
-    )
+def test_another_job_in_the_same_folder_is_refused(env, whole_run):
+    command = f"fit --variant lite0-mtl --recipe pretrain --init none --out {whole_run}"
     result = subprocess.run(
         [sys.executable, "-m", "train", *command.split()],
         cwd=ROOT,
-        env=env(data),
+        env=env,
         capture_output=True,
         text=True,
     )
@@ -139,8 +126,14 @@ def test_another_job_in_the_same_folder_is_refused(data, whole_run):
 
 
 @pytest.fixture
-def samples(data, monkeypatch):
-    monkeypatch.setattr("train.splits.SPLITS_FOLDER", data / "splits")
+def data(env, monkeypatch):
+    """The data folder, its manifests in place of the committed ones."""
+    monkeypatch.setattr("train.splits.SPLITS_FOLDER", Path(env["BUSMTL_SPLITS"]))
+    return Path(env["BUSMTL_DATA"])
+
+
+@pytest.fixture
+def samples(data):
     return load(data, {"busi": "validation", "busbra": "validation"}, size=32)
 
 
@@ -181,7 +174,7 @@ def test_a_single_task_network_learns_from_the_teacher(
         embed(tmp_path / "run")
 
 
-def test_the_teacher_may_look_at_smaller_images(data, samples, whole_run, tmp_path):
+def test_the_teacher_may_look_at_smaller_images(data, whole_run, tmp_path):
     job = tiny_job(tmp_path / "run", teacher=whole_run)  # a run at 32 px
     job = replace(job, recipe=replace(job.recipe, size=64))
     larger = load(data, {"busi": "validation", "busbra": "validation"}, size=64)
