@@ -5,7 +5,9 @@ whole batches, and training and evaluation use the same ones.
 """
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +23,12 @@ from .images import (
     is_plausible_spacing,
 )
 from .measure import Lesion, clean_mask, measure
+from .mirror import Mirror
 from .preprocess import to_batch, to_image_size, to_input
 from .variants import CLASS_NAMES, DEFAULT_VARIANT, get_variant
 from .weights import CONFIG_FILE, INPUT, Config, WeightsError, load_config, locate
 
+AT_ONCE = 2  # images that `predict_many` works on: one in the network, one before or after it
 NO_LESION = "The network outlined no lesion."
 
 
@@ -41,6 +45,7 @@ class Prediction:
     spacing_mm: mm per px (between rows, between columns), where the file or the caller states it.
     warnings: sentences for the user.
     latency_ms: from the start of decoding (where `predict` decodes) to the result.
+    mirror: the answers for the image and its mirror image apart, where their mean is the answer.
     """
 
     variant: str
@@ -52,6 +57,7 @@ class Prediction:
     spacing_mm: tuple[float, float] | None
     warnings: tuple[str, ...]
     latency_ms: float
+    mirror: Mirror | None = None
 
 
 class Predictor:
@@ -71,10 +77,10 @@ class Predictor:
         this variant cannot be had.
         """
         self.variant = get_variant(variant)
-        folder = locate(variant, weights)
-        self.config = load_config(folder)
+        self.folder = locate(variant, weights)
+        self.config = load_config(self.folder)
         _check_contract(self.config, variant)
-        self._engine = load_engine(engine, folder)
+        self._engine = load_engine(engine, self.folder)
 
     def predict(
         self,
@@ -104,21 +110,36 @@ class Predictor:
             lesions=() if mask is None else measure(mask, spacing_mm),
             spacing_mm=spacing_mm,
             warnings=decoded.warnings + ((NO_LESION,) if outlined_nothing else ()),
+            mirror=self._mirror(raw) if self.config.flip_average else None,
             latency_ms=(time.perf_counter() - start) * 1000,
         )
 
     def predict_many(
         self, images: Iterable, mm_per_px: float | None = None
     ) -> Iterator[Prediction | ImageError]:
-        """One answer per image, in order, each worked out when it is asked for: the Prediction, or
-        the ImageError (handed over, not raised) that says why this image has none. mm_per_px is
-        that of `predict`, for all of them.
+        """One answer per image, in order: the Prediction, or the ImageError (handed over, not
+        raised) that says why this image has none. mm_per_px is that of `predict`, for all of them.
+
+        Images are taken when answers are asked for, at most AT_ONCE ahead: while the network
+        looks at one, the next is decoded.
         """
-        for image in images:
-            try:
-                yield self.predict(image, mm_per_px)
-            except ImageError as error:
-                yield error
+        pool = ThreadPoolExecutor(AT_ONCE)
+        try:
+            under_way = deque()
+            for image in images:
+                under_way.append(pool.submit(self._answer, image, mm_per_px))
+                if len(under_way) > AT_ONCE:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:  # also where the caller stops early
+            pool.shutdown(cancel_futures=True)
+
+    def _answer(self, image, mm_per_px: float | None) -> Prediction | ImageError:
+        try:
+            return self.predict(image, mm_per_px)
+        except ImageError as error:
+            return error
 
     def _batch(self, decoded: DecodedImage) -> np.ndarray:
         batch = to_batch([to_input(decoded.image_rgb_u8)])  # (1, 3, S, S)
@@ -141,6 +162,15 @@ class Predictor:
         if raw.activation is None:
             return None
         return relative_map(self._unmirrored(raw.activation), size_hw)
+
+    def _mirror(self, raw: Raw) -> Mirror:
+        probs = masks = None
+        if raw.class_logits is not None:
+            probs = tuple(malignant_prob(raw.class_logits, self.config.temperature).tolist())
+        if raw.mask_logits is not None:
+            own, mirrored = lesion_prob(raw.mask_logits)
+            masks = np.stack([self._mask(own), self._mask(mirrored[:, ::-1])])
+        return Mirror(probs, masks)
 
     def _unmirrored(self, maps: np.ndarray) -> np.ndarray:
         """(1 or 2, S, S) → (S, S)."""

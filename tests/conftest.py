@@ -6,6 +6,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,24 @@ def predictor_for(weights_folder):
     return cache(lambda variant_id: Predictor(variant_id, weights_folder(variant_id)))
 
 
+@pytest.fixture(scope="session")
+def exported_folder(weights_folder):
+    """variant id → folder with a random network and its OpenVINO files in fp32."""
+    from train import export
+
+    with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
+
+        @cache
+        def folder(variant_id):
+            target = shutil.copytree(weights_folder(variant_id), Path(root) / variant_id)
+            patch.setattr(export, "PRECISIONS", {"fp32": None})
+            export.export(target, samples(4), samples(4))
+            patch.undo()
+            return target
+
+        yield folder
+
+
 @pytest.fixture
 def scan_rgb_u8():
     """uint8 (120, 160, 3): grey noise with a dark blob left of the middle."""
@@ -60,6 +79,26 @@ def random_network(variant_id):
     with torch.no_grad():
         network(torch.randn(1, 3, 256, 256))
     return network.eval()
+
+
+def samples(count):
+    """As many images and masks in memory as asked for, in turn benign and malignant, BUS-BRA's
+    before BUSI's."""
+    from synthetic import picture
+
+    from busmtl.preprocess import to_input
+    from train.data import Samples
+
+    random = np.random.default_rng(0)
+    labels = np.arange(count) % 2
+    pictures = [picture(random, label == 1) for label in labels]
+    return Samples(
+        np.stack([to_input(grey) for grey, _ in pictures])[:, None],
+        np.stack([to_input(mask * np.uint8(255)) for _, mask in pictures])[:, None],
+        labels,
+        np.arange(count) >= count // 2,
+        entries=[None] * count,
+    )
 
 
 def config_for(variant_id, **changes):

@@ -11,9 +11,11 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from busmtl import Predictor, weights
+from busmtl.exported import is_exported, read_stamp
 from busmtl.variants import DEFAULT_VARIANT, get_variant
 from train.card import figures_table, write_card
 from train.evaluate import read_rows
+from train.export import is_close
 from train.splits import manifest_hashes
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -97,11 +99,27 @@ def test_figures_belong_to_the_weights_and_the_predictions(embedded):
         assert figure["low"] < iou < figure["high"]
 
 
+def test_openvino_files_belong_to_the_weights_and_agree_with_them(embedded):
+    variant, folder, predictions = embedded
+    if not is_exported(folder):
+        pytest.skip("no OpenVINO files")
+    stamp = read_stamp(folder)
+    assert is_close(stamp["validation"]["all"])
+    plain = Predictor(variant.id, engine="torch")
+    for name, found in list(predictions.items())[:2]:
+        expected = plain.predict(EXAMPLES / "images" / name)
+        if variant.classifies:
+            change = abs(found.malignant_prob - expected.malignant_prob)
+            assert change <= stamp["validation"]["all"]["prob_change"] + 0.05
+        if variant.segments:
+            overlap = 2 * (found.mask & expected.mask).sum()
+            assert overlap / (found.mask.sum() + expected.mask.sum()) > 0.9
+
+
 def test_the_card_is_written_from_the_metrics(embedded, tmp_path):
     _, folder, _ = embedded
     for path in folder.iterdir():
-        if path.is_file():
-            (tmp_path / path.name).symlink_to(path)
+        (tmp_path / path.name).symlink_to(path)
     (tmp_path / "README.md").unlink()
     write_card(tmp_path)
     assert (tmp_path / "README.md").read_text() == (folder / "README.md").read_text()

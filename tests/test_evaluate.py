@@ -26,11 +26,15 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=["lite0-mtl", "resnet50-cls"])
-def evaluated(request, data, weights_folder, tmp_path_factory):
-    """(variant id, weights folder with its metrics, log of the looks at the test part)."""
+def evaluated(request, data, weights_folder, exported_folder, tmp_path_factory):
+    """(variant id, weights folder with its metrics, log of the looks at the test part).
+
+    The first network has OpenVINO files.
+    """
     root = tmp_path_factory.mktemp("embedded")
     folder = root / request.param
-    shutil.copytree(weights_folder(request.param), folder)
+    made = exported_folder if request.param == "lite0-mtl" else weights_folder
+    shutil.copytree(made(request.param), folder)
     config = json.loads((folder / "config.json").read_text())
     config["data"] = {"sets": ["busi", "busbra"], "manifest_sha256": splits.manifest_hashes()}
     (folder / "config.json").write_text(json.dumps(config))
@@ -59,8 +63,8 @@ def test_saved_predictions_are_the_products(evaluated, data):
         (name, part): sum(entry.part == part for entry in splits.read_manifest(name))
         for name, part in evaluate.PARTS
     }
-    assert len(rows) == sum(counted.values()) and min(counted.values()) >= 10
-    predictor = Predictor(variant_id, folder)
+    assert len(rows) == sum(counted.values()) and min(counted.values()) >= 5
+    predictor = Predictor(variant_id, folder, engine="torch")
     entries = {entry.image: entry for entry in splits.read_manifest("busi")}
     row = next(each for each in rows if each.part == "test")
     prediction = predictor.predict(image_path(data, entries[row.image]))
@@ -92,6 +96,36 @@ def test_metrics_follow_from_the_predictions(evaluated):
     segmentation = result["busi_test"]["segmentation"]
     assert segmentation["tumour_iou_per_image_mean"]["value"] == pytest.approx(iou)
     assert 0 <= result["busi_normal"]["given_a_mask_share"] <= 1
+
+
+def test_both_engines_are_measured_where_there_are_openvino_files(evaluated):
+    variant_id, folder, log = evaluated
+    result = json.loads((folder / "metrics.json").read_text())
+    look = json.loads(log.read_text().splitlines()[0])
+    card.write_card(folder)
+    text = (folder / "README.md").read_text()
+    if variant_id == "resnet50-cls":
+        assert "openvino" not in result and "openvino" not in look
+        assert "There are no OpenVINO files" in text
+        return
+    by_torch, by_openvino = (
+        evaluate.read_rows(path / "predictions.csv") for path in (folder, folder / "openvino")
+    )
+    assert [row.image for row in by_torch] == [row.image for row in by_openvino]
+    margins = [[row.margin for row in rows] for rows in (by_torch, by_openvino)]
+    np.testing.assert_allclose(*margins, atol=0.05)
+    assert margins[0] != margins[1]  # in fp32 the engines differ by rounding alone
+    figures = result["openvino"]["busi_test"]["ranking"]["auc"]
+    assert look["openvino"]["auc"] == pytest.approx(figures["value"], abs=1e-4)
+    cells = [
+        card.with_interval(each["busi_test"]["ranking"]["auc"])
+        for each in (result, result["openvino"])
+    ]
+    assert f"| AUC, BUSI test | {' | '.join(cells)} |" in text
+    result["openvino"]["files_sha256"] = {}  # measured with other files than those now there
+    (folder / "metrics.json").write_text(json.dumps(result))
+    card.write_card(folder)
+    assert "AUC, BUSI test" not in (folder / "README.md").read_text()
 
 
 def test_card_and_readme_show_the_figures(evaluated, tmp_path, monkeypatch):

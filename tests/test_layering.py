@@ -9,7 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = sorted((ROOT / "busmtl").rglob("*.py"))
-WITH_TORCH = {"busmtl/models.py", "busmtl/weights.py", "busmtl/engines/torch_engine.py"}
+WITH_TORCH = {
+    "busmtl/bench.py",
+    "busmtl/models.py",
+    "busmtl/weights.py",
+    "busmtl/engines/torch_engine.py",
+}
 
 
 def imports(path, at_import_only=False):
@@ -43,7 +48,9 @@ def relative(path):
 def test_package_modules(path):
     found = imports(path)
     assert not found & {"train", "app", "examples", "tests"}
-    assert not found & {"sklearn", "accelerate"}
+    assert not found & {"sklearn", "accelerate", "nncf"}
+    if "openvino" in found:
+        assert relative(path) == "busmtl/engines/openvino_engine.py"
     if "torch" in found:
         assert relative(path) in WITH_TORCH
     if "gradio" in found:
@@ -66,7 +73,7 @@ def test_variants_need_the_standard_library_only():
 
 def test_nothing_heavy_is_loaded_at_start_up():
     heavy = "torch timm segmentation_models_pytorch skimage scipy sklearn gradio huggingface_hub "
-    heavy += "pydicom"
+    heavy += "pydicom openvino"
     script = f"import sys, busmtl.__main__; print(*set({heavy.split()}) & set(sys.modules))"
     found = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True

@@ -2,6 +2,7 @@
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
@@ -135,6 +136,48 @@ def test_predict_many_goes_on_past_bad_items(predictor_for, scan_rgb_u8, tmp_pat
         predictor_for(SMALLEST).predict(b"not an image")
 
 
+def test_predict_many_decodes_the_next_image_meanwhile(fake_predictor, monkeypatch):
+    both_decoded = Barrier(2)
+
+    def decode(source):
+        both_decoded.wait(timeout=30)  # as long as nothing else decodes, this one is not done
+        return blank()
+
+    monkeypatch.setattr(predictor_module, "decode", decode)
+    predictor = fake_predictor(lambda _: outlines(np.zeros((256, 256))))
+    assert len(list(predictor.predict_many([b"first", b"second"]))) == 2
+
+
+def test_predict_many_keeps_the_order(fake_predictor):
+    def answer(grey):
+        first_was_late.wait(timeout=0.2 if grey.mean() < 0 else 0)
+        return outlines(np.zeros((256, 256)), (0, grey.mean()))
+
+    first_was_late = Event()  # never set: dark images take longer
+    predictor = fake_predictor(answer, temperature=1.0)
+    images = [np.full((64, 64), grey, np.uint8) for grey in (0, 255, 10, 200, 250)]
+    probs = [each.malignant_prob for each in predictor.predict_many(images)]
+    assert [prob > 0.5 for prob in probs] == [False, True, False, True, True]
+    assert np.argsort(probs).tolist() == [0, 2, 3, 4, 1]
+
+
+def test_predict_many_takes_images_only_a_little_ahead(fake_predictor):
+    taken = []
+
+    def images():
+        for number in range(100):
+            taken.append(number)
+            yield blank()
+
+    answers = fake_predictor(lambda _: outlines(np.zeros((256, 256)))).predict_many(images())
+    assert not taken
+    for wanted in range(1, 4):
+        next(answers)
+        assert len(taken) <= wanted + predictor_module.AT_ONCE
+    answers.close()
+    assert len(taken) < 10 and next(answers, None) is None
+
+
 def test_eight_threads_answer_as_one(predictor_for, scan_rgb_u8):
     predictor = predictor_for(SMALLEST)
     images = [np.roll(scan_rgb_u8, 40 * shift, axis=1) for shift in range(4)]
@@ -260,8 +303,6 @@ def test_unknown_variant_and_engine(weights_folder):
         Predictor("vgg-cls")
     with pytest.raises(EngineError, match="Unknown engine 'tpu'"):
         Predictor(SMALLEST, weights_folder(SMALLEST), engine="tpu")
-    with pytest.raises(EngineError, match="OpenVINO engine is not available"):
-        Predictor(SMALLEST, weights_folder(SMALLEST), engine="openvino")
 
 
 def test_probabilities_of_batches():

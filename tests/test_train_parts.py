@@ -9,6 +9,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 from synthetic import make
 
+from busmtl.metrics import at_threshold, dice, iou, overlap_counts
 from busmtl.models import Output
 from busmtl.predictor import malignant_prob
 from train import augment, calibrate, metrics, splits
@@ -242,10 +243,10 @@ def test_moving_average_follows_and_copies_counters():
 def test_overlap_metrics_by_hand():
     predicted, reference = np.zeros((2, 4, 4), bool), np.zeros((2, 4, 4), bool)
     predicted[0, :2, :2] = reference[0, :2, :4] = True  # TP 4, FP 0, FN 4, TN 8
-    counts = metrics.overlap_counts(predicted, reference)
+    counts = overlap_counts(predicted, reference)
     assert counts.tolist() == [[4, 0, 4, 8], [0, 0, 0, 16]]
-    assert metrics.iou(counts).tolist() == [0.5, 1.0]
-    assert metrics.dice(counts) == pytest.approx([2 / 3, 1])
+    assert iou(counts).tolist() == [0.5, 1.0]
+    assert dice(counts) == pytest.approx([2 / 3, 1])
     assert metrics.background_iou(counts) == pytest.approx([8 / 12, 1])
     summary = metrics.segmentation(np.array([[4, 0, 4, 8], [0, 4, 4, 8]]))
     assert summary["tumour_iou_per_image_mean"] == pytest.approx(0.25)
@@ -257,7 +258,7 @@ def test_overlap_metrics_by_hand():
 def test_table_one_of_the_paper_from_its_confusion_matrix():
     labels = np.repeat([1, 0], [39, 91])
     prob = np.concatenate([np.repeat([0.9, 0.1], [35, 4]), np.repeat([0.9, 0.1], [3, 88])])
-    row = metrics.at_threshold(labels, prob, 0.5)
+    row = at_threshold(labels, prob, 0.5)
     assert row["tpr"] == pytest.approx(0.8974, abs=1e-4)
     assert row["fpr"] == pytest.approx(0.0330, abs=1e-4)
     assert row["acc"] == pytest.approx(0.9461, abs=1e-4)
@@ -300,8 +301,8 @@ def test_operating_points():
     labels = random.integers(0, 2, 2000)
     prob = malignant_prob(random.normal(size=(2000, 2)) + 2 * np.eye(2)[labels], 1.0)
     points = calibrate.fit_operating_points(prob, labels, np.ones(2000))
-    sensitive = metrics.at_threshold(labels, prob, points["high_sensitivity"])
-    balanced = metrics.at_threshold(labels, prob, points["balanced"])
+    sensitive = at_threshold(labels, prob, points["high_sensitivity"])
+    balanced = at_threshold(labels, prob, points["balanced"])
     assert 0.95 <= sensitive["tpr"] < 0.96
     assert points["high_sensitivity"] < points["balanced"]
     assert balanced["tpr"] - balanced["fpr"] > sensitive["tpr"] - sensitive["fpr"]

@@ -5,11 +5,11 @@ Both data sets count the same, however many images each has.
 
 import numpy as np
 
+from busmtl.metrics import dice, overlap_counts
 from busmtl.predictor import lesion_mask, malignant_prob
 from busmtl.weights import Thresholds
 
 from .data import Samples
-from .metrics import dice, overlap_counts
 from .validate import Outputs
 
 SENSITIVITY = 0.95  # what the high-sensitivity operating point reaches on validation

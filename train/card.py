@@ -6,6 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from busmtl.exported import is_exported, read_stamp
 from busmtl.variants import BEYOND_PAPER, VARIANTS, Variant, get_variant
 from busmtl.weights import EMBEDDED, HUB_PREFIX, Config, load_config
 
@@ -39,7 +40,11 @@ Not for patients: nothing here was tested in a clinic, and no care should follow
 {table}
 Square brackets: 95 % intervals from 2,000 bootstrap draws over duplicate groups (BUSI) or patients
 (BUS-BRA). BUSI test is read by `python -m train evaluate` alone, after every choice stands.
-{busbra} All are computed from `predictions.csv`.
+{busbra} All are computed from `predictions.csv`, the answers of PyTorch.
+
+## Engines
+
+{engines}
 
 ## Training
 
@@ -97,6 +102,10 @@ ROWS = (
 )
 
 
+# What is set side by side of both engines on BUSI test.
+COMPARED = ("AUC", "ACC at 0.5", "Tumour IoU, per-image mean", "Dice, per-image mean")
+
+
 def lookup(summary: dict, keys: tuple[str, ...]) -> dict | None:
     """The {"value", "low", "high"} under those keys; None where the variant lacks the task."""
     for key in keys:
@@ -151,6 +160,7 @@ def card_text(folder: Path, repo_id: str | None = None) -> str:
         source=f', weights="{HUB_PREFIX}{repo_id}"' if repo_id else "",
         table=figures_table(result),
         busbra=_busbra(config, result),
+        engines=_engines(folder, result),
         training=_training(folder, config),
         limits=_limits(variant, result),
     )
@@ -197,6 +207,60 @@ def _busbra(config: Config, result: dict) -> str:
     if "busbra_validation" not in result:
         return NOT_MEASURED
     return OPTIMISTIC if "busbra" in config.data["sets"] else NOT_SEEN
+
+
+def _engines(folder: Path, result: dict) -> str:
+    """How OpenVINO's answers compare with PyTorch's, as measured by `export` and `evaluate`."""
+    if not is_exported(folder):
+        return "PyTorch, in fp32. There are no OpenVINO files."
+    stamp = read_stamp(folder)
+    found = stamp["validation"]["all"]
+    lines = [
+        f"OpenVINO in {_precision(stamp)} where it is installed, else PyTorch in fp32. Both on the "
+        f"{found['images']} validation images{_at_most(found)}:",
+        "",
+        "| | PyTorch | OpenVINO |",
+        "|---|---|---|",
+    ]
+    for title, name in (("AUC, validation", "auc"), ("Tumour IoU, validation", "iou")):
+        if f"{name}_torch" in found:
+            lines.append(
+                f"| {title} | {found[f'{name}_torch']:.4f} | {found[f'{name}_openvino']:.4f} |"
+            )
+    return "\n".join(lines + _engines_on_test(stamp, result))
+
+
+def _precision(stamp: dict) -> str:
+    text = "fp32" if stamp["kept_fp32"] is None else "INT8"
+    if stamp["kept_fp32"]:
+        text += f" with fp32 from {' and '.join(f'`{part}`' for part in stamp['kept_fp32'])} on"
+    if stamp["not_close_enough"]:
+        missed = " and ".join(f'"{name}"' for name in stamp["not_close_enough"])
+        text += f" ({missed} did not come close enough to PyTorch)"
+    return text
+
+
+def _at_most(found: dict) -> str:
+    """The differences image by image, of the tasks that the network has."""
+    parts = []
+    if "mask_dice" in found:
+        parts.append(f"mean Dice of their masks with each other {found['mask_dice']:.3f}")
+    if "prob_change" in found:
+        parts.append(f"largest difference in a probability {found['prob_change']:.3f}")
+    return f" ({', '.join(parts)})"
+
+
+def _engines_on_test(stamp: dict, result: dict) -> list[str]:
+    """Rows of the table; none before `evaluate` has measured these very OpenVINO files."""
+    measured = result.get("openvino", {})
+    if measured.get("files_sha256") != stamp["files_sha256"]:
+        return []
+    rows, keys = [], dict(ROWS)
+    for title in COMPARED:
+        figures = [lookup(each["busi_test"], keys[title]) for each in (result, measured)]
+        if all(figures):
+            rows.append(f"| {title}, BUSI test | {' | '.join(map(with_interval, figures))} |")
+    return rows
 
 
 def _what(variant: Variant) -> str:
@@ -265,8 +329,7 @@ def write_readme_figures(readme: Path) -> None:
             continue
         test = json.loads((folder / METRICS_FILE).read_text())["busi_test"]
         keys = dict(ROWS)
-        names = ("AUC", "ACC at 0.5", "Tumour IoU, per-image mean", "Dice, per-image mean")
-        figures = [lookup(test, keys[name]) for name in names]
+        figures = [lookup(test, keys[name]) for name in COMPARED]
         cells = [with_interval(each) if each else "–" for each in figures]
         size = (folder / "model.safetensors").stat().st_size / 2**20
         lines.append(f"| {variant.title} (`{variant.id}`) | {' | '.join(cells)} | {size:.0f} MB |")

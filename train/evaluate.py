@@ -6,6 +6,9 @@
 The BUSI test part is read here and nowhere else; each look at it is appended to
 `train/evaluations.jsonl`, or to a file of that name beside weights that are not embedded, with its
 date, weights, and figures. BUS-BRA is measured where the data folder holds it.
+
+PyTorch's answers are the network's own figures. Where there are OpenVINO files, their answers are
+saved beside them and measured too.
 """
 
 import csv
@@ -20,6 +23,8 @@ import numpy as np
 from rich.progress import track
 
 from busmtl import Predictor
+from busmtl.exported import FOLDER, is_exported, read_stamp
+from busmtl.metrics import at_threshold, overlap_counts
 from busmtl.predictor import malignant_prob
 from busmtl.variants import CLASS_NAMES, get_variant
 from busmtl.weights import Config, fingerprint, load_config
@@ -32,9 +37,15 @@ log = logging.getLogger(__name__)
 
 LOG = Path(__file__).parent / "evaluations.jsonl"
 PREDICTIONS = "predictions.csv"
-# (data set, part) of what is evaluated. BUS-BRA validation served the choices, so its figures
-# are optimistic; it is here for the scanners that BUSI lacks.
-PARTS = (("busi", "test"), ("busi", "normal"), ("busbra", "validation"))
+# (data set, part) of what is evaluated. The validation parts served the choices, so their figures
+# are optimistic: BUS-BRA's is here for the scanners that BUSI lacks, BUSI's for the page, which
+# says what became of the validation images that scored like the visitor's.
+PARTS = (
+    ("busi", "test"),
+    ("busi", "normal"),
+    ("busi", "validation"),
+    ("busbra", "validation"),
+)
 
 
 @dataclass(frozen=True)
@@ -59,8 +70,8 @@ class Row:
     tn: int
 
 
-def predict(folder: Path, variant_id: str, data_folder: Path) -> list[Row]:
-    """Run the network over all parts, exactly as the product does.
+def predict(folder: Path, variant_id: str, data_folder: Path, engine: str = "torch") -> list[Row]:
+    """Run the network over all parts, exactly as the product does with this engine.
 
     Without BUS-BRA in the data folder its part is skipped; without BUSI, FileNotFoundError.
     """
@@ -69,13 +80,13 @@ def predict(folder: Path, variant_id: str, data_folder: Path) -> list[Row]:
     parts = [(name, part) for name, part in PARTS if present(data_folder, name)]
     if len(parts) < len(PARTS):
         log.warning("BUS-BRA is not in the data folder and is skipped.")
-    predictor = Predictor(variant_id, weights=folder)
+    predictor = Predictor(variant_id, folder, engine)
     entries = [
         (name, entry) for name, part in parts for entry in read_manifest(name) if entry.part == part
     ]
     return [
         _predict_one(predictor, name, entry, data_folder)
-        for name, entry in track(entries, description=variant_id, transient=True)
+        for name, entry in track(entries, description=f"{variant_id}, {engine}", transient=True)
     ]
 
 
@@ -87,7 +98,7 @@ def _predict_one(predictor: Predictor, name: str, entry: Entry, data_folder: Pat
         margin = _logit(prediction.malignant_prob) * predictor.config.temperature
     if prediction.mask is not None:
         reference = read_mask(data_folder, entry, prediction.mask.shape)
-        counts = metrics.overlap_counts(prediction.mask[None], reference[None])[0].tolist()
+        counts = overlap_counts(prediction.mask[None], reference[None])[0].tolist()
     if pixel_hash(path) != entry.sha256:
         log.warning("%s differs from the manifest; the figures are not those of its picture", path)
     about = (entry.part, entry.image, entry.label, entry.group, entry.objection, entry.device)
@@ -135,13 +146,10 @@ def summarise(rows: list[Row], config: Config) -> dict:
 
 
 def _classification(labels: np.ndarray, margins: np.ndarray, config: Config, interval) -> dict:
-    logits = np.stack([np.zeros_like(margins), margins], axis=1)
-    prob, raw = (malignant_prob(logits, each) for each in (config.temperature, 1.0))
+    prob, raw = (calibrated(margins, each) for each in (config.temperature, 1.0))
 
     def at(threshold: float) -> dict:
-        figures = interval(
-            lambda chosen: metrics.at_threshold(labels[chosen], prob[chosen], threshold)
-        )
+        figures = interval(lambda chosen: at_threshold(labels[chosen], prob[chosen], threshold))
         return {"threshold": threshold, **figures}
 
     points = {"default": 0.5, **config.thresholds.malignant}
@@ -155,13 +163,20 @@ def _classification(labels: np.ndarray, margins: np.ndarray, config: Config, int
     }
 
 
+def calibrated(margins: np.ndarray, temperature: float) -> np.ndarray:
+    """(N,) margins of `Row` → (N,) probabilities of malignant."""
+    return malignant_prob(np.stack([np.zeros_like(margins), margins], axis=1), temperature)
+
+
 def evaluate(variant_id: str, folder: Path, data_folder: Path, looks: Path | None = None) -> dict:
     """Write predictions.csv and metrics.json into the weights folder; log the look at the test.
 
     looks: the file that the look is appended to, `LOG` without it.
     """
-    rows = predict(folder, variant_id, data_folder)
-    write_rows(folder / PREDICTIONS, rows)
+    write_rows(folder / PREDICTIONS, predict(folder, variant_id, data_folder))
+    if is_exported(folder):
+        rows = predict(folder, variant_id, data_folder, "openvino")
+        write_rows(folder / FOLDER / PREDICTIONS, rows)
     result = metrics_of(folder)
     (folder / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
     look = {
@@ -170,6 +185,8 @@ def evaluate(variant_id: str, folder: Path, data_folder: Path, looks: Path | Non
         "weights_sha256": result["weights_sha256"],
         **_headline(result["busi_test"]),
     }
+    if "openvino" in result:
+        look["openvino"] = _headline(result["openvino"]["busi_test"])
     with (looks or LOG).open("a") as file:
         file.write(json.dumps(look) + "\n")
     return result
@@ -180,16 +197,26 @@ def metrics_of(folder: Path) -> dict:
 
     It has nothing on BUS-BRA where the predictions have nothing.
     """
-    config, rows = load_config(folder), read_rows(folder / PREDICTIONS)
-
-    def part(name: str, part: str) -> list[Row]:
-        return [row for row in rows if (row.data_set, row.part) == (name, part)]
-
-    test, normal, busbra = (part(*each) for each in PARTS)
+    config = load_config(folder)
     result = {
         "variant": config.variant,
         "weights_sha256": fingerprint(folder),
         "manifest_sha256": manifest_hashes(),
+        **_figures(read_rows(folder / PREDICTIONS), config),
+    }
+    by_openvino = folder / FOLDER / PREDICTIONS
+    if by_openvino.exists():
+        figures = _figures(read_rows(by_openvino), config)
+        result["openvino"] = {"files_sha256": read_stamp(folder)["files_sha256"], **figures}
+    return result
+
+
+def _figures(rows: list[Row], config: Config) -> dict:
+    def part(name: str, part: str) -> list[Row]:
+        return [row for row in rows if (row.data_set, row.part) == (name, part)]
+
+    test, normal, _, busbra = (part(*each) for each in PARTS)
+    result = {
         "busi_test": summarise(test, config),
         "busi_test_without_objections": summarise([r for r in test if not r.objection], config),
     }

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from busmtl.metrics import dice, iou, overlap_counts
 from busmtl.models import Network
 from busmtl.predictor import average_mirrored, lesion_prob
 from busmtl.preprocess import normalise
 
 from .data import Samples
-from .metrics import dice, iou, overlap_counts
 
 
 @dataclass(frozen=True)

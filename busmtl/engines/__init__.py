@@ -1,9 +1,16 @@
 """What runs a network: one small interface, so that the rest never sees a tensor."""
 
+import logging
+import sys
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+
+from ..exported import is_exported
+from ..weights import WeightsError
+
+log = logging.getLogger(__name__)
 
 ENGINES = ("auto", "openvino", "torch")
 
@@ -33,15 +40,39 @@ class Engine(Protocol):
 
 
 def load_engine(name: str, folder: Path) -> Engine:
-    """The engine of that name ("auto" chooses) with the network in a weights folder.
+    """The engine of that name with the network in a weights folder.
 
+    "auto" is OpenVINO where its files are there and good and it can be imported, else PyTorch.
     Raises EngineError for an engine that is unknown or not available, WeightsError for a folder
     without good weights.
     """
     if name not in ENGINES:
         raise EngineError(f"Unknown engine {name!r}. Choose one of: {', '.join(ENGINES)}.")
     if name == "openvino":
-        raise EngineError("The OpenVINO engine is not available yet. Choose auto or torch.")
+        return _load_openvino(folder)
+    if name == "auto" and is_exported(folder):
+        try:
+            return _load_openvino(folder)
+        except (EngineError, WeightsError) as error:
+            log.warning("PyTorch answers instead of OpenVINO, more slowly. %s", error)
     from .torch_engine import TorchEngine  # torch takes seconds to import
 
     return TorchEngine(folder)
+
+
+def _load_openvino(folder: Path) -> Engine:
+    if not is_exported(folder):
+        raise EngineError(
+            "There are no OpenVINO files beside these weights. Make them with "
+            "`python -m train export`, or choose auto or torch."
+        )
+    # OpenVINO reports each import to Google Analytics where it finds this package.
+    sys.modules.setdefault("openvino_telemetry", None)
+    try:
+        from .openvino_engine import OpenVinoEngine
+    except ImportError as error:
+        raise EngineError(
+            "OpenVINO is not installed here. Install it with `pip install openvino`, or choose "
+            "auto or torch."
+        ) from error
+    return OpenVinoEngine(folder)

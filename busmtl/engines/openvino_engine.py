@@ -1,0 +1,68 @@
+"""The network in OpenVINO on the CPU, in the precision that `train export` found good enough."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+
+import numpy as np
+import openvino as ov
+
+from ..exported import FOLDER, GRAPH_FILE, REMEDY, read_stamp
+from ..weights import WeightsError, load_config
+from . import Raw
+from .cores import usable_cores
+
+
+class OpenVinoEngine:
+    """A compiled network. Each image of a batch is a request of its own.
+
+    An image and its mirror image are answered at the same time, each by its share of the cores,
+    which takes less time than both one after the other by all cores. Requests are answered in the
+    order in which they come, whoever sends them.
+    """
+
+    def __init__(self, folder: Path):
+        """Raises WeightsError unless the folder's OpenVINO files belong to its weights."""
+        read_stamp(folder)
+        cores = usable_cores()
+        streams = min(cores, 2 if load_config(folder).flip_average else 1)
+        model = _compile(folder / FOLDER / GRAPH_FILE, cores, streams)
+        self._outputs = {name for output in model.outputs for name in output.names}
+        self._idle = SimpleQueue()
+        for _ in range(streams):
+            self._idle.put(model.create_infer_request())
+        self._workers = ThreadPoolExecutor(streams, "openvino")
+
+    def run(self, batch: np.ndarray) -> Raw:
+        """batch: float32 (B, 3, 256, 256); see `busmtl.engines.Raw` for what returns."""
+        answers = list(self._workers.map(self._infer, batch))
+        return Raw(
+            **{
+                name: np.concatenate([answer[name] for answer in answers])
+                if name in self._outputs
+                else None
+                for name in Raw._fields
+            }
+        )
+
+    def _infer(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """(3, 256, 256) → arrays with a batch of 1."""
+        request = self._idle.get()
+        try:
+            answer = request.infer(image[None])  # a copy: the request's own memory is used again
+            return {name: answer[name] for name in self._outputs}
+        finally:
+            self._idle.put(request)
+
+
+def _compile(path: Path, cores: int, streams: int) -> ov.CompiledModel:
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32",  # of what is not INT8; the default, bf16, is slower
+        "INFERENCE_NUM_THREADS": cores,
+        "NUM_STREAMS": streams,
+        "ENABLE_CPU_PINNING": False,  # several networks would share a core and leave others idle
+    }
+    try:
+        return ov.Core().compile_model(path, "CPU", settings)
+    except RuntimeError as error:
+        raise WeightsError(f"OpenVINO cannot read {path.name}. {REMEDY}") from error
