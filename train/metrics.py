@@ -4,39 +4,16 @@ from collections.abc import Callable
 
 import numpy as np
 
+from busmtl.metrics import dice, iou
+
 Metric = Callable[[np.ndarray], dict[str, float]]
 
-# ---- segmentation: counts first, int (..., 4) of TP, FP, FN, TN pixels of the lesion
-
-
-def overlap_counts(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """bool (N, H, W) twice → int (N, 4), a row an image."""
-    axes = (1, 2)
-    tp = (predicted & reference).sum(axes)
-    fp = (predicted & ~reference).sum(axes)
-    fn = (~predicted & reference).sum(axes)
-    return np.stack([tp, fp, fn, predicted[0].size - tp - fp - fn], axis=1)
-
-
-def iou(counts: np.ndarray) -> np.ndarray:
-    """(..., 4) counts → (...) intersection over union; 1 where both masks are empty."""
-    tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
-    return _ratio(tp, tp + fp + fn)
-
-
-def dice(counts: np.ndarray) -> np.ndarray:
-    """(..., 4) counts → (...) Dice coefficient; 1 where both masks are empty."""
-    tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
-    return _ratio(2 * tp, 2 * tp + fp + fn)
+# ---- segmentation, from counts as `busmtl.metrics.overlap_counts` gives them
 
 
 def background_iou(counts: np.ndarray) -> np.ndarray:
     """(..., 4) counts → (...) IoU of the background class."""
     return iou(counts[..., [3, 2, 1, 0]])
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.where(whole == 0, 1.0, part / np.maximum(whole, 1))
 
 
 MISSED_IOU = 0.1  # below it, a lesion counts as missed
@@ -81,21 +58,6 @@ def calibration(labels: np.ndarray, prob: np.ndarray) -> dict[str, float]:
     return {
         "brier": float(np.mean((prob - labels) ** 2)),
         "ece": expected_calibration_error(labels, prob),
-    }
-
-
-def at_threshold(labels: np.ndarray, prob: np.ndarray, threshold: float) -> dict[str, float]:
-    """TPR, FPR, ACC, PRE, F1 (paper, section IV-A); malignant from prob ≥ threshold."""
-    predicted, actual = prob >= threshold, labels == 1
-    tp, fp = int((predicted & actual).sum()), int((predicted & ~actual).sum())
-    fn, tn = int((~predicted & actual).sum()), int((~predicted & ~actual).sum())
-    nan = float("nan")
-    return {
-        "tpr": tp / (tp + fn) if tp + fn else nan,
-        "fpr": fp / (fp + tn) if fp + tn else nan,
-        "acc": (tp + tn) / len(labels),
-        "pre": tp / (tp + fp) if tp + fp else nan,
-        "f1": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else nan,
     }
 
 
