@@ -52,10 +52,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not repository.is_dir():
             self._refuse(404, "RepoNotFound")
         elif is_api and action == "revision":
-            siblings = [{"rfilename": path.name} for path in repository.iterdir()]
+            siblings = [{"rfilename": entry["path"]} for entry in _tree(repository)]
             self._send_json({"id": f"{org}/{name}", "sha": COMMIT, "siblings": siblings})
         elif is_api and action == "tree":
-            self._send_json([_tree_entry(path) for path in repository.iterdir()])
+            self._send_json(_tree(repository))
         elif (path := repository.joinpath(*file)).is_file():
             self._send(path.read_bytes(), "application/octet-stream")
         else:
@@ -171,6 +171,15 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _tree_entry(path):
-    oid = hashlib.sha1(path.read_bytes()).hexdigest()
-    return {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": oid}
+def _tree(repository):
+    """All files, whatever folder they lie in."""
+    return [
+        {
+            "type": "file",
+            "path": path.relative_to(repository).as_posix(),
+            "size": path.stat().st_size,
+            "oid": hashlib.sha1(path.read_bytes()).hexdigest(),
+        }
+        for path in repository.rglob("*")
+        if path.is_file()
+    ]

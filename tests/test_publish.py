@@ -11,7 +11,7 @@ import pytest
 from fake_hub import TOKEN, FakeHub
 from huggingface_hub import ModelCard
 
-from busmtl import weights
+from busmtl import Predictor, weights
 from train.card import is_ours
 
 ROOT = Path(__file__).parents[1]
@@ -32,15 +32,15 @@ PREDICT = """
 import sys
 from busmtl import Predictor
 prediction = Predictor("lite0-mtl", weights="hub:org/name").predict(sys.argv[1])
-print(prediction.malignant_prob, prediction.mask.sum())
+print(prediction.malignant_prob, prediction.mask.sum(), "torch" in sys.modules)
 """
 
 
 @pytest.fixture
-def embedded(weights_folder, tmp_path):
+def embedded(exported_folder, tmp_path):
     """Embedded weights of one random network, with records as `evaluate` leaves them."""
     root = tmp_path / "embedded"
-    folder = shutil.copytree(weights_folder(VARIANT), root / VARIANT)
+    folder = shutil.copytree(exported_folder(VARIANT), root / VARIANT)
     shutil.copy(RECORDS / "validation.json", folder)
     change_json(folder / "config.json", data={"sets": ["busi", "busbra"]})
     shutil.copy(RECORDS / "metrics.json", folder)
@@ -109,7 +109,7 @@ def refusal(done):
 
 
 def test_what_is_pushed_answers_as_the_local_weights(
-    publish, client, hub_root, embedded, scan_rgb_u8, predictor_for, tmp_path
+    publish, client, hub_root, embedded, scan_rgb_u8, tmp_path
 ):
     from PIL import Image
 
@@ -121,12 +121,13 @@ def test_what_is_pushed_answers_as_the_local_weights(
 
     assert done.returncode == 0, done.stderr
     assert "/org/name/commit/" in done.stdout
-    local = predictor_for(VARIANT).predict(scan_rgb_u8)
-    malignant_prob, area_px = answer.stdout.split()
+    local = Predictor(VARIANT, embedded / VARIANT).predict(scan_rgb_u8)
+    malignant_prob, area_px, has_torch = answer.stdout.split()
+    assert has_torch == "False"  # the OpenVINO files came along
     assert float(malignant_prob) == pytest.approx(local.malignant_prob, abs=1e-6)
     assert int(area_px) == local.mask.sum()
     pushed = hub_root / "org" / "name"
-    for name in ("model.safetensors", "config.json", "metrics.json"):
+    for name in ("model.safetensors", "config.json", "metrics.json", "openvino/model.bin"):
         assert (pushed / name).read_bytes() == (embedded / VARIANT / name).read_bytes()
     assert again.returncode == 0, again.stderr  # its own card does not stand in the way
 
@@ -238,6 +239,11 @@ def test_missing_record(publish, embedded, name):
 def test_metrics_of_other_weights(publish, embedded, text):
     (embedded / VARIANT / "metrics.json").write_text(text)
     assert "not of the embedded weights" in refusal(publish(NOWHERE))
+
+
+def test_openvino_files_of_other_weights(publish, embedded):
+    change_json(embedded / VARIANT / "openvino" / "export.json", weights_sha256="of others")
+    assert "made from other weights" in refusal(publish(NOWHERE))
 
 
 def test_damaged_config(publish, embedded):
