@@ -1,14 +1,10 @@
 """The command line: `python -m busmtl predict PATH... --variant ID|all --out DIR`."""
 
-import csv
 import os
-import re
-from collections import Counter
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -24,25 +20,19 @@ from .images import (
     is_plausible_spacing,
 )
 from .predictor import Prediction, Predictor
-from .variants import BEYOND_PAPER, CLASS_NAMES, DEFAULT_VARIANT, VARIANTS
+from .rows import (
+    csv_writer,
+    error_row,
+    mask_path,
+    mask_png,
+    mask_stems,
+    natural_order,
+    prediction_row,
+    row_names,
+)
+from .variants import BEYOND_PAPER, DEFAULT_VARIANT, VARIANTS
 
 ALL = "all"
-COLUMNS = (
-    "image",
-    "variant",
-    "predicted",
-    "benign_prob",
-    "malignant_prob",
-    "lesion_count",
-    "lesion_area_px",
-    "lesion_fraction",
-    "major_axis_px",
-    "minor_axis_px",
-    "spacing_mm",
-    "latency_ms",
-    "warnings",
-    "error",
-)
 
 app = typer.Typer(
     help="Outline and classify lesions in breast-ultrasound images. Research use only, not a "
@@ -68,6 +58,9 @@ def predict(
         float | None,
         typer.Option(metavar="MM", help="Side of a pixel, for images that do not state their own."),
     ] = None,
+    frame: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Frame of a DICOM file, counted from 1.")
+    ] = 1,
 ):
     """Write DIR/predictions.csv and, from networks that segment, DIR/masks/<variant>/<stem>.png.
 
@@ -79,7 +72,7 @@ def predict(
     predictors = _load_predictors(variant, engine)
     images = _find_images(paths)
     try:
-        all_good = _write_predictions(images, predictors, out, mm_per_px)
+        all_good = _write_predictions(images, predictors, out, mm_per_px, frame)
     except OSError as error:
         _fail(f"The results could not be written: {error.strerror}. Choose another --out.")
     raise typer.Exit(0 if all_good else 1)
@@ -96,6 +89,17 @@ def variants():
         state = "embedded" if variant.id in embedded else "missing"
         table.add_row(variant.id, title, ", ".join(tasks), state)
     Console().print(table)
+
+
+@app.command()
+def bench(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where bench.md and bench.json go.")],
+    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = 10,
+):
+    """Measure the speed and memory against plain PyTorch. It takes minutes and all cores."""
+    from . import bench as module
+
+    print(module.run(out, rounds))
 
 
 def _load_predictors(variant_id: str, engine: str) -> list[Predictor]:
@@ -138,105 +142,55 @@ def _images_in(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     ]
-    return sorted(images, key=_natural_order) or [folder]
-
-
-def _natural_order(path: Path) -> list[tuple[bool, int, str]]:
-    parts = re.findall(r"[0-9]+|[^0-9]+", path.name)
-    return [(False, int(p), "") if p.isdecimal() else (True, 0, p.casefold()) for p in parts]
-
-
-def _names(images: list[Path]) -> list[str]:
-    """What the column `image` says: the file's name, or the path as given where names repeat."""
-    count = Counter(path.name for path in images)
-    return [path.name if count[path.name] == 1 else str(path) for path in images]
-
-
-def _stems(images: list[Path]) -> list[str]:
-    """Stems of the mask files; those that would overwrite each other get a number."""
-    taken, stems = set(), []
-    for path in images:
-        stem, number = path.stem, 1
-        while stem.casefold() in taken:  # some file systems take A.png and a.png for the same
-            number += 1
-            stem = f"{path.stem}_{number}"
-        taken.add(stem.casefold())
-        stems.append(stem)
-    return stems
+    return sorted(images, key=natural_order) or [folder]
 
 
 def _write_predictions(
-    images: list[Path], predictors: list[Predictor], out: Path, mm_per_px: float | None
+    images: list[Path],
+    predictors: list[Predictor],
+    out: Path,
+    mm_per_px: float | None,
+    frame: int,
 ) -> bool:
     """Row by row, so that what is done stays after an interruption. True where all were usable."""
     out.mkdir(parents=True, exist_ok=True)
     all_usable = True
-    items = list(zip(images, _names(images), _stems(images), strict=True))
+    items = list(zip(images, row_names(images), mask_stems(images), strict=True))
     with (out / "predictions.csv").open(
         "w", encoding="utf-8", errors="backslashreplace", newline=""
     ) as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
+        writer = csv_writer(file)
         for path, name, stem in track(
             items, "Predicting", console=errors, transient=True, disable=not errors.is_terminal
         ):
             try:
-                decoded = _decode(path)
+                decoded = _decode(path, frame)
             except ImageError as error:
                 all_usable = False
                 for predictor in predictors:
-                    row = {"image": name, "variant": predictor.variant.id, "error": str(error)}
-                    writer.writerow(row)
+                    writer.writerow(error_row(name, predictor.variant.id, str(error)))
                 continue
             for predictor in predictors:
                 prediction = predictor.predict(decoded, mm_per_px)
-                writer.writerow(_row(name, prediction))
+                writer.writerow(prediction_row(name, prediction))
                 _write_mask(prediction, out, stem)
             file.flush()
     return all_usable
 
 
-def _decode(path: Path) -> DecodedImage:
+def _decode(path: Path, frame: int) -> DecodedImage:
+    """frame: counted from 1."""
     if os.path.isdir(path):
         raise ImageError("There are no images in this folder. Choose another.")
-    return decode(path)
-
-
-def _row(name: str, prediction: Prediction) -> dict:
-    row = {
-        "image": name,
-        "variant": prediction.variant,
-        "spacing_mm": _spacing(prediction.spacing_mm),
-        "latency_ms": f"{prediction.latency_ms:.1f}",
-        "warnings": " ".join(prediction.warnings),
-    }
-    if prediction.malignant_prob is not None:
-        row["predicted"] = CLASS_NAMES[prediction.malignant_prob >= 0.5]
-        row["benign_prob"] = f"{1 - prediction.malignant_prob:.6f}"
-        row["malignant_prob"] = f"{prediction.malignant_prob:.6f}"
-    if prediction.mask is not None:
-        area_px = sum(lesion.area_px for lesion in prediction.lesions)
-        row["lesion_count"] = len(prediction.lesions)
-        row["lesion_area_px"] = area_px
-        row["lesion_fraction"] = f"{area_px / prediction.mask.size:.6f}"
-    if prediction.lesions:
-        largest = prediction.lesions[0]
-        row["major_axis_px"] = f"{largest.major_axis_px:.1f}"
-        row["minor_axis_px"] = f"{largest.minor_axis_px:.1f}"
-    return row
-
-
-def _spacing(spacing_mm: tuple[float, float] | None) -> str:
-    """One number for square pixels, else two: between rows, between columns."""
-    return " ".join(f"{side:g}" for side in dict.fromkeys(spacing_mm or ()))
+    return decode(path, frame - 1)
 
 
 def _write_mask(prediction: Prediction, out: Path, stem: str) -> None:
     if prediction.mask is None:
         return
-    folder = out / "masks" / prediction.variant
-    folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(prediction.mask.astype("uint8") * 255).save(folder / f"{stem}.png")
+    path = out / mask_path(prediction.variant, stem)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(mask_png(prediction.mask))
 
 
 def _say(sentence: str) -> None:

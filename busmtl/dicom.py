@@ -85,11 +85,13 @@ class DicomImage:
 
     spacing_mm: (between rows, between columns), or None where the file does not state it.
     warnings: sentences for the user.
+    frame_count: how many frames the file holds, of which this is one.
     """
 
     pixels_u8: np.ndarray
     spacing_mm: tuple[float, float] | None
     warnings: tuple[str, ...]
+    frame_count: int
 
 
 def read_dicom(data: bytes, frame: int) -> DicomImage:
@@ -108,7 +110,7 @@ def read_dicom(data: bytes, frame: int) -> DicomImage:
         warnings = []
         pixels_u8 = _decode(dataset, frame, warnings)
         spacing_mm = spacing_of(dataset, warnings)
-        return DicomImage(pixels_u8, spacing_mm, tuple(warnings))
+        return DicomImage(pixels_u8, spacing_mm, tuple(warnings), _frame_count(dataset))
     except ImageError:
         raise
     except Exception:  # damaged files make pydicom raise nearly anything

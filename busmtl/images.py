@@ -8,7 +8,7 @@ can name a patient.
 import io
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -46,11 +46,13 @@ class DecodedImage:
     spacing_mm: (between rows, between columns), mm per px; None where the file does not state it,
         as in all formats but DICOM.
     warnings: sentences for the user on what was changed or left out.
+    frame_count: frames to choose from, which only DICOM files have more than one of.
     """
 
     image_rgb_u8: np.ndarray
     spacing_mm: tuple[float, float] | None
     warnings: tuple[str, ...]
+    frame_count: int = 1
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -75,7 +77,7 @@ def decode(
     if isinstance(source, (str, os.PathLike)):
         source = _read_file(source)
     if isinstance(source, bytes):
-        _check_file_size(len(source))
+        check_file_size(len(source))
         if is_dicom(source):
             return _from_dicom(source, frame)
     if frame != 0:
@@ -111,10 +113,11 @@ def _check_file(status: os.stat_result) -> None:
         raise ImageError("This is a folder, not an image. Choose an image file in it.")
     if not stat.S_ISREG(status.st_mode):  # opening a pipe could wait for ever
         raise ImageError("This is not an ordinary file. Choose an image file.")
-    _check_file_size(status.st_size)
+    check_file_size(status.st_size)
 
 
-def _check_file_size(size_bytes: int) -> None:
+def check_file_size(size_bytes: int) -> None:
+    """Raises ImageError for an empty file and for one above MAX_FILE_BYTES."""
     if size_bytes == 0:
         raise ImageError("The file is empty (0 bytes). Export or download it again.")
     if size_bytes > MAX_FILE_BYTES:
@@ -195,7 +198,8 @@ def _from_dicom(data: bytes, frame: int) -> DecodedImage:
     from .dicom import read_dicom  # it builds on this module
 
     image = read_dicom(data, frame)
-    return _finish(image.pixels_u8, list(image.warnings), image.spacing_mm)
+    decoded = _finish(image.pixels_u8, list(image.warnings), image.spacing_mm)
+    return replace(decoded, frame_count=image.frame_count)
 
 
 def _from_pil(image: Image.Image) -> DecodedImage:

@@ -76,6 +76,14 @@ def contours(mask: np.ndarray) -> list[np.ndarray]:
     return outlines
 
 
+def svg_path(mask: np.ndarray) -> str:
+    """The outlines of a bool (H, W) mask as the `d` of an SVG path, in px."""
+    closed = (
+        "M" + " ".join(f"{x:g},{y:g}" for x, y in outline) + "Z" for outline in contours(mask)
+    )
+    return "".join(closed)
+
+
 def _png(picture: Image.Image, **options) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", **options)

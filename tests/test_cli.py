@@ -13,7 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from busmtl import weights
-from busmtl.__main__ import _spacing, app
+from busmtl.__main__ import app
+from busmtl.rows import _spacing
 
 HEADER = (
     "image,variant,predicted,benign_prob,malignant_prob,lesion_count,lesion_area_px,"
