@@ -7,6 +7,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,10 +33,12 @@ ANSWER_S = 30
 
 @dataclass(frozen=True)
 class App:
-    """A running app.py: its address, and the folder where its uploads lie."""
+    """A running app.py: its address, the folder with its uploads, its process, what it printed."""
 
     url: str
     uploads: Path
+    pid: int
+    log: Path
 
     def keeps(self, data: bytes) -> bool:
         """Whether any file on its disk has this content."""
@@ -44,22 +48,34 @@ class App:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("app")
+    with run_app(tmp_path_factory.mktemp("app")) as running:
+        yield running
+
+
+@contextmanager
+def run_app(folder: Path, **settings: str) -> Iterator[App]:
+    """app.py without a network, until the block ends. settings: further environment variables."""
     uploads = folder / "uploads"
     port = _free_port()
     environment = os.environ | {
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_TEMP_DIR": str(uploads),
         "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(ROOT / "tests" / "offline"),
     }
-    with (folder / "log.txt").open("wb") as log:
+    log_path = folder / "log.txt"
+    with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log
+            [sys.executable, "app.py"],
+            cwd=ROOT,
+            env=environment | settings,
+            stdout=log,
+            stderr=log,
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_for(url, process, folder / "log.txt")
-        yield App(url, uploads)
+        _wait_for(url, process, log_path)
+        yield App(url, uploads, process.pid, log_path)
     finally:
         process.terminate()
         process.wait(timeout=30)

@@ -258,22 +258,22 @@ def test_a_phone_shows_the_result_below_the_input(open_page, app, theme):
     assert picture["y"] >= clear["y"] + clear["height"]
 
 
-def test_only_the_main_event_is_public(app, open_page):
+def test_only_the_main_events_are_public(app, open_page):
     response = open_page().request.get(f"{app.url}/gradio_api/info")
-    assert list(response.json()["named_endpoints"]) == ["/predict"]
+    assert list(response.json()["named_endpoints"]) == ["/predict", "/compare", "/batch"]
 
 
 def test_missing_weights_leave_a_page_that_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(weights, "EMBEDDED", tmp_path)
     networks = Networks()
     assert [variant_id for _, variant_id in networks.choices()] == [DEFAULT_VARIANT]
-    picture, findings = analyse.analyse(networks, Upload(FILES[0], "a.png"), DEFAULT_VARIANT)
+    picture, findings, *_ = analyse.analyse(networks, Upload(FILES[0], "a.png"), DEFAULT_VARIANT)
     assert "There is no model.safetensors" in picture and not findings
 
 
 def test_an_upload_past_its_time_is_asked_for_again(tmp_path):
     gone = Upload(tmp_path / "gone.png", "gone.png")
-    picture, _ = analyse.analyse(Networks(), gone, DEFAULT_VARIANT)
+    picture, *_ = analyse.analyse(Networks(), gone, DEFAULT_VARIANT)
     assert "no longer on the server" in picture
 
 
@@ -289,7 +289,7 @@ def test_an_address_is_not_fetched(address):
 def test_an_unforeseen_failure_is_a_sentence(monkeypatch):
     networks = Networks()
     monkeypatch.setattr(networks, "get", lambda variant_id: 1 / 0)
-    picture, findings = analyse.analyse(networks, Upload(FILES[0], "a.png"), DEFAULT_VARIANT)
+    picture, findings, *_ = analyse.analyse(networks, Upload(FILES[0], "a.png"), DEFAULT_VARIANT)
     assert "Something went wrong" in picture and "division" not in picture and not findings
 
 

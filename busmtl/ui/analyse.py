@@ -2,7 +2,9 @@
 
 import base64
 import logging
+from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import gradio as gr
 
@@ -10,70 +12,177 @@ from .. import render
 from ..engines import EngineError
 from ..images import ImageError, decode
 from ..weights import WeightsError
-from . import result
+from . import downloads, endpoint, input_options, result, sweep, thresholds
 from .chosen import Example, Upload, remove_upload, upload_area
+from .examine import AS_IT_IS, Options, examine
 from .networks import Networks
+from .thresholds import Score, View
 
 # One prediction at a time has the two cores of a small server to itself. All events of this tab
 # share the line, so that a visitor's answers come in the order of the clicks.
 LINE = {"concurrency_id": "network", "concurrency_limit": 1, "trigger_mode": "multiple"}
+LATEST = LINE | {"trigger_mode": "always_last"}  # for what a visitor drags or types
 PRIVATE = {"api_visibility": "private"}
 # On a phone the result lies below what was touched.
 SHOW_JS = """() => matchMedia("(max-width: 640px)").matches
     && document.querySelector("#picture").scrollIntoView({behavior: "smooth"})"""
 OPACITY_JS = "value => document.documentElement.style.setProperty('--overlay', value / 100)"
 HINT = """<p class="hint">PNG, JPEG, BMP, TIFF, WebP, or DICOM, up to 20 MB; pasting works too. Your
-image leaves this server when you clear or replace it, otherwise within 40 minutes.</p>"""
-GONE = "The image is no longer on the server, which keeps none for long. Choose it again."
+image leaves this server when you clear or replace it, otherwise within {minutes} minutes.</p>"""
 BROKEN = "Something went wrong here, not with your image. Try again, or try another network."
+NO_IMAGE = "There is no result to save. Choose an image first."
+
+
+class Shown(NamedTuple):
+    """What stands on the page: two pieces of HTML, the score, and the file's number of frames."""
+
+    picture: str
+    findings: str
+    score: Score | None = None
+    frame_count: int = 1
+
+
+@dataclass(frozen=True)
+class _Page:
+    """The components that events read and write."""
+
+    upload: gr.File
+    example: gr.Radio
+    variant: gr.Dropdown
+    options: input_options.Controls
+    clear: gr.Button
+    picture: gr.HTML
+    save: downloads.Controls
+    card: gr.HTML
+    reading: thresholds.Controls
+    findings: gr.HTML
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the page keeps of a visitor: where the image lies, and numbers, but no pixels."""
+
+    image: gr.State
+    options: gr.State
+    score: gr.State
 
 
 def build(networks: Networks, examples: dict[str, Example]) -> None:
     """Lay out the tab and wire it. The first malignant example stands there with its result."""
     first = next((e for e in examples.values() if e.pathology == "malignant"), None)
-    first_picture, first_findings = analyse(networks, first, networks.default)
-    current = gr.State(first)
+    shown = analyse(networks, first, networks.default)
+    page = _layout(networks, examples, first, shown)
+    state = _State(gr.State(first), gr.State(AS_IT_IS), gr.State(shown.score))
+    _wire_choices(networks, examples, page, state)
+    _wire_adjustments(networks, page, state)
+    endpoint.build(networks, **LINE)
+
+
+def _layout(
+    networks: Networks, examples: dict[str, Example], first: Example | None, shown: Shown
+) -> _Page:
     with gr.Row(elem_id="analyse"):
         with gr.Column(scale=4, min_width=300):
             upload = upload_area(label="Your image", height=150, elem_id="upload")
-            gr.HTML(HINT)
-            example = _example_choice(examples, first)
+            gr.HTML(HINT.format(minutes=sweep.longest_stay_minutes()))
+            example = example_choice(examples, first, "examples")
             variant = _network_choice(networks)
+            options = input_options.controls()
             clear = gr.Button("Clear", elem_id="clear")
         with gr.Column(scale=6, min_width=320, elem_id="view"):
-            picture = gr.HTML(first_picture, elem_id="picture")
+            picture = gr.HTML(shown.picture, elem_id="picture")
             _layer_controls()
-        with gr.Column(scale=4, min_width=280):
-            findings = gr.HTML(first_findings, elem_id="findings")
+            save = downloads.controls()
+        with gr.Column(scale=4, min_width=280, elem_id="findings"):
+            card = gr.HTML(thresholds.card(shown.score, View()))
+            reading = thresholds.controls(shown.score)
+            findings = gr.HTML(shown.findings)
+    return _Page(upload, example, variant, options, clear, picture, save, card, reading, findings)
 
-    answer = [picture, findings]
-    uploaded = upload.upload(
+
+def _wire_choices(
+    networks: Networks, examples: dict[str, Example], page: _Page, state: _State
+) -> None:
+    """Another image, which resets how files are read, or another network."""
+    shown, view = _outputs(page, state), page.reading.view
+    fresh = [*shown, state.image, state.options, *page.options.all, page.save.ready_file]
+    uploaded = page.upload.upload(
         partial(_take_upload, networks),
-        [upload, variant, current],
-        [*answer, upload, example, current],
-        api_name="predict",
-        **LINE,
-    )
-    picked = example.input(
-        partial(_take_example, networks, examples),
-        [example, variant, current],
-        [*answer, current],
+        [page.upload, page.variant, state.image, *view],
+        [*fresh, page.upload, page.example],
         **LINE,
         **PRIVATE,
     )
-    variant.input(partial(analyse, networks), [current, variant], answer, **LINE, **PRIVATE)
-    clear.click(_clear, current, [*answer, upload, example, current], **LINE, **PRIVATE)
+    picked = page.example.input(
+        partial(_take_example, networks, examples),
+        [page.example, page.variant, state.image, *view],
+        fresh,
+        **LINE,
+        **PRIVATE,
+    )
+    page.variant.input(
+        partial(_look_again, networks),
+        [state.image, page.variant, state.options, *view],
+        shown,
+        **LINE,
+        **PRIVATE,
+    )
+    page.clear.click(_clear, state.image, [*fresh, page.upload, page.example], **LINE, **PRIVATE)
     for event in (uploaded, picked):
         event.then(None, js=SHOW_JS, **PRIVATE)
 
 
-def _example_choice(examples: dict[str, Example], first: Example | None) -> gr.Radio:
+def _wire_adjustments(networks: Networks, page: _Page, state: _State) -> None:
+    """How the file and the probability are read, and saving."""
+    shown, view, options = _outputs(page, state), page.reading.view, page.options
+    read = partial(_read_anew, networks)
+    inputs = [state.image, page.variant, *view, *options.all]
+    options.apply.click(read, inputs, [*shown, state.options], **LINE, **PRIVATE)
+    options.frame.input(read, inputs, [*shown, state.options], **LATEST, **PRIVATE)
+    options.undo.click(
+        partial(_undo, networks),
+        [state.image, page.variant, *view, options.frame],
+        [*shown, state.options, *options.typed],
+        **LINE,
+        **PRIVATE,
+    )
+    for component in view:
+        component.input(
+            _read_score,
+            [state.score, *view],
+            [page.card, page.reading.points],
+            show_progress="hidden",
+            **LATEST,
+            **PRIVATE,
+        )
+    for kind, button in page.save.buttons.items():
+        button.click(
+            partial(_save, networks, kind),
+            [state.image, page.variant, state.options, *view],
+            page.save.ready_file,
+            **LINE,
+            **PRIVATE,
+        ).then(None, js=downloads.SAVE_JS, **PRIVATE)
+
+
+def _outputs(page: _Page, state: _State) -> list[gr.Component]:
+    """Where `_shown` goes."""
+    return [page.picture, page.card, page.reading.points, page.findings, state.score]
+
+
+def _shown(shown: Shown, view: View) -> list:
+    return [shown.picture, *_reading(shown.score, view), shown.findings, shown.score]
+
+
+def example_choice(examples: dict[str, Example], first: Example | None, elem_id: str) -> gr.Radio:
+    """The examples as small pictures, see `thumbnails_css`."""
     return gr.Radio(
         list(examples),
         value=first and first.label,
         label="Or an example",
         info="From BUS-BRA (see examples/README.md). No network was trained on these.",
-        elem_id="examples",
+        elem_id=elem_id,
+        elem_classes="example-choice",
         visible=bool(examples),
     )
 
@@ -96,27 +205,39 @@ def _layer_controls() -> None:
     opacity.change(None, opacity, None, js=OPACITY_JS, **PRIVATE)
     gr.Checkbox(label="What the network looked at", elem_id="show-heat")
     gr.Checkbox(label="Reference outline", elem_id="show-reference")
+    gr.Checkbox(label="Where the outline is unsure", elem_id="show-unsure")
 
 
-def analyse(networks: Networks, image: Upload | Example | None, variant_id: str) -> tuple[str, str]:
-    """(picture, findings) as HTML. Whatever fails becomes a sentence in the picture's place."""
+def analyse(
+    networks: Networks,
+    image: Upload | Example | None,
+    variant_id: str,
+    options: Options = AS_IT_IS,
+) -> Shown:
+    """Whatever fails becomes a sentence in the picture's place."""
     if image is None:
-        return result.empty(), ""
+        return Shown(result.empty(), "")
     try:
-        if not image.path.exists():
-            raise ImageError(GONE)
-        decoded = decode(image.path)
-        prediction = networks.get(variant_id).predict(decoded)
-        reference = _reference(image)
-        return (
-            result.picture(image.name, decoded, prediction, reference),
-            result.findings(prediction, reference),
+        examined = examine(networks, image, variant_id, options)
+        prediction = examined.prediction
+        return Shown(
+            result.picture(
+                image.name,
+                examined.image,
+                prediction,
+                examined.reference,
+                examined.crop,
+                examined.unsure,
+            ),
+            result.findings(prediction, examined.reference, examined.notes, examined.about_outline),
+            thresholds.score_of(examined.predictor, prediction),
+            examined.image.frame_count,
         )
     except (ImageError, WeightsError, EngineError) as error:
-        return result.message(image.name, str(error)), ""
+        return Shown(result.message(image.name, str(error)), "")
     except Exception:  # the visitor must not keep looking at the previous image's result
         logging.exception("Analysis failed")
-        return result.message(image.name, BROKEN), ""
+        return Shown(result.message(image.name, BROKEN), "")
 
 
 def thumbnails_css(examples: dict[str, Example]) -> str:
@@ -126,31 +247,75 @@ def thumbnails_css(examples: dict[str, Example]) -> str:
         png = render.image_png(decode(example.path).image_rgb_u8, max_side=160)
         data = base64.b64encode(png).decode()
         rules.append(
-            f"#examples label:nth-of-type({number})::before"
+            f".example-choice label:nth-of-type({number})::before"
             f"{{background-image:url(data:image/png;base64,{data})}}"
         )
     return "\n".join(rules)
 
 
-def _take_upload(networks: Networks, upload: Upload | None, variant_id: str, before):
+def _take_upload(networks: Networks, upload: Upload | None, variant_id: str, before, *view):
     """The file in the upload area becomes the current image; the area is ready for the next."""
     if upload is None or not isinstance(before, Upload) or before.path != upload.path:
         remove_upload(before)
-    return *analyse(networks, upload, variant_id), None, None, upload
+    return *_fresh(networks, upload, variant_id, View(*view)), None, None
 
 
-def _take_example(networks: Networks, examples: dict[str, Example], label, variant_id, before):
+def _take_example(
+    networks: Networks, examples: dict[str, Example], label: str, variant_id: str, before, *view
+):
     remove_upload(before)
-    example = examples[label]
-    return *analyse(networks, example, variant_id), example
+    return _fresh(networks, examples[label], variant_id, View(*view))
 
 
 def _clear(before: Upload | Example | None):
     remove_upload(before)
-    return result.empty(), "", None, None, None
+    nothing = Shown(result.empty(), "")
+    options = input_options.for_new_image(1)
+    return *_shown(nothing, View()), None, AS_IT_IS, *options, "", None, None
 
 
-def _reference(image: Upload | Example) -> result.Reference | None:
-    if isinstance(image, Upload):
-        return None
-    return result.Reference(image.pathology, image.reference_mask())
+def _fresh(networks: Networks, image: Upload | Example | None, variant_id: str, view: View):
+    """A new image, read without the options of the former."""
+    shown = analyse(networks, image, variant_id)
+    options = input_options.for_new_image(shown.frame_count)
+    return *_shown(shown, view), image, AS_IT_IS, *options, ""
+
+
+def _look_again(networks: Networks, image, variant_id: str, options: Options, *view):
+    return _shown(analyse(networks, image, variant_id, options), View(*view))
+
+
+def _read_anew(networks: Networks, image, variant_id: str, choice, free, share, *typed):
+    """The same image with the options as they stand in their components."""
+    options = input_options.options_of(*typed)
+    return *_look_again(networks, image, variant_id, options, choice, free, share), options
+
+
+def _undo(networks: Networks, image, variant_id: str, choice, free, share, frame: int):
+    """The same frame, without the scale and the crop that were typed."""
+    empty = [None] * 5
+    return *_read_anew(networks, image, variant_id, choice, free, share, frame, *empty), *empty
+
+
+def _read_score(score: Score | None, *view) -> tuple[str, str]:
+    return _reading(score, View(*view))
+
+
+def _reading(score: Score | None, view: View) -> tuple[str, str]:
+    return thresholds.card(score, view), thresholds.table(score, view)
+
+
+def _save(networks: Networks, kind: str, image, variant_id: str, options: Options, *view) -> str:
+    """The file for the browser, or a sentence why there is none."""
+    if image is None:
+        return downloads.not_made(NO_IMAGE)
+    try:
+        examined = examine(networks, image, variant_id, options)
+        score = thresholds.score_of(examined.predictor, examined.prediction)
+        file = downloads.make(kind, examined, score, View(*view))
+    except (ImageError, WeightsError, EngineError) as error:
+        return downloads.not_made(str(error))
+    except Exception:
+        logging.exception("Saving failed")
+        return downloads.not_made(BROKEN)
+    return downloads.handed_over(file) if file else downloads.not_made(downloads.NO_MASK)

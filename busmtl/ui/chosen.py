@@ -40,13 +40,14 @@ class Example:
 
 
 def upload_area(**options) -> gr.File:
-    """A gr.File whose handlers receive an Upload; options go to gr.File.
+    """A gr.File whose handlers receive an Upload, or a list of them where it takes several files;
+    options go to gr.File.
 
     On its own, gr.File would leave an empty temporary file behind at each call.
     """
     area = gr.File(**options)
     # Not by a subclass, for which Gradio writes a .pyi file into this folder.
-    area.preprocess = _as_upload
+    area.preprocess = _as_uploads if area.file_count == "multiple" else _as_upload
     area.async_move_resource_to_block_cache = _only_uploads(area)
     return area
 
@@ -69,6 +70,11 @@ def _as_upload(payload) -> Upload | None:
         return None
     path = Path(payload.path)
     return Upload(path, payload.orig_name or path.name)
+
+
+def _as_uploads(payload) -> list[Upload]:
+    """payload: a list of Gradio's FileData, or None."""
+    return [_as_upload(each) for each in payload or ()]
 
 
 def find_examples(folder: Path) -> dict[str, Example]:

@@ -23,6 +23,11 @@ class Networks:
                 self._loaded[variant_id] = Predictor(variant_id)
             return self._loaded[variant_id]
 
+    @property
+    def loaded(self) -> list[str]:
+        """Ids of those in memory. It does not wait for one that is being loaded."""
+        return list(self._loaded)
+
     def choices(self) -> list[tuple[str, str]]:
         """(what the user reads, id) of each."""
         return [(_label(variant_id), variant_id) for variant_id in self.ids]

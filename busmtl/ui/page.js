@@ -2,7 +2,9 @@
 // A file above MAX_FILE_BYTES (set by page.py) is cut one byte beyond it: the server then says in
 // the result's place that it is too large, sooner than after the whole upload.
 (() => {
-  const input = () => document.querySelector("#upload input[type=file]");
+  const areas = () => [...document.querySelectorAll("[id$=upload]")]; // each tab's has such an id
+  const input = () =>
+    areas().find((area) => area.checkVisibility())?.querySelector("input[type=file]");
   const shortened = (file) =>
     file.size > MAX_FILE_BYTES ? new File([file.slice(0, MAX_FILE_BYTES + 1)], file.name) : file;
 

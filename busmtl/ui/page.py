@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 
 from ..images import MAX_FILE_BYTES
-from . import analyse
+from . import about, analyse, batch, compare, results, server
 from .chosen import find_examples
 from .networks import Networks
 
@@ -19,22 +19,30 @@ SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "s
 MONO = ("ui-monospace", "SF Mono", "Consolas", "monospace")
 
 MAX_WAITING = 60  # events; whoever comes later is told that the queue is full
-SWEEP_S = (600, 1800)  # how often uploads are looked over, and how old they may become
 
 
 def build(examples_folder: Path) -> tuple[gr.Blocks, dict]:
     """The page, and what its `launch` needs. The first example is predicted here, once."""
     examples = find_examples(examples_folder)
     networks = Networks()
-    with gr.Blocks(title="busmtl", analytics_enabled=False, delete_cache=SWEEP_S) as page:
+    with gr.Blocks(title="busmtl", analytics_enabled=False) as page:
         gr.HTML(HEADER)
-        with gr.Tabs(), gr.Tab("Analyse"):
-            analyse.build(networks, examples)
+        with gr.Tabs():
+            with gr.Tab("Analyse"):
+                analyse.build(networks, examples)
+            with gr.Tab("Compare"):
+                compare.build(networks, examples)
+            with gr.Tab("Batch"):
+                batch.build(networks)
+            with gr.Tab("Results"):
+                results.build()
+            with gr.Tab("About"):
+                about.build(networks)
     page.queue(max_size=MAX_WAITING)
-    css = (FOLDER / "theme.css").read_text(encoding="utf-8") + analyse.thumbnails_css(examples)
-    script = f"const MAX_FILE_BYTES = {MAX_FILE_BYTES};\n" + (FOLDER / "page.js").read_text("utf-8")
-    look = {"theme": _theme(), "css": css, "head": f"<script>{script}</script>"}
-    return page, look | PUBLIC
+    script = f"const MAX_FILE_BYTES = {MAX_FILE_BYTES};\n" + _read_all("*.js")
+    css = _read_all("*.css") + analyse.thumbnails_css(examples)
+    look = {"theme": _theme(), "css": css}
+    return page, look | server.launch_options(networks, script) | PUBLIC
 
 
 PUBLIC = {
@@ -46,6 +54,11 @@ PUBLIC = {
     "footer_links": ["api"],
     "ssr_mode": False,
 }
+
+
+def _read_all(pattern: str) -> str:
+    """The text of all files of a kind beside this one, those that tabs add included."""
+    return "\n".join(path.read_text("utf-8") for path in sorted(FOLDER.glob(pattern)))
 
 
 def _theme() -> gr.themes.Base:

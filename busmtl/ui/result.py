@@ -7,6 +7,8 @@ from html import escape
 import numpy as np
 
 from .. import render
+from ..agreement import dice
+from ..crop import Crop
 from ..images import DecodedImage
 from ..measure import Lesion
 from ..predictor import NO_LESION, Prediction
@@ -14,6 +16,8 @@ from ..variants import get_variant
 
 DISCLAIMER = "Research use only, not a diagnosis."
 OUTLINE_RGB = (34, 211, 238)
+UNSURE_RGB = (250, 204, 21)
+UNSURE = "Outlined in the image or in its mirror image, not in both"
 _SHOWN_SIDE = 1600  # px of the image on the page; the mask keeps its own size
 _HEAT_SIDE = 256  # px; the networks' activation map has 8 × 8 places
 
@@ -46,9 +50,18 @@ def message(name: str, text: str) -> str:
 
 
 def picture(
-    name: str, image: DecodedImage, prediction: Prediction, reference: Reference | None
+    name: str,
+    image: DecodedImage,
+    prediction: Prediction,
+    reference: Reference | None,
+    crop: Crop | None = None,
+    unsure: np.ndarray | None = None,
 ) -> str:
-    """The image under its layers. The page's controls show, fade, and hide them by their class."""
+    """The image under its layers. The page's controls show, fade, and hide them by their class.
+
+    crop: where the image lies in the whole one; None where it is the whole.
+    unsure: bool (S, S), places that belong to the mask or not, stretched over the image.
+    """
     height, width = image.size_hw
     base = render.image_png(image.image_rgb_u8, _SHOWN_SIDE)
     layers = [_img("base", base, "The ultrasound image")]
@@ -61,6 +74,9 @@ def picture(
         layers.append(
             _img("mask", render.mask_png(prediction.mask, OUTLINE_RGB), _outlined(prediction))
         )
+    if unsure is not None:
+        layers.append(_img("unsure", render.mask_png(unsure, UNSURE_RGB), UNSURE))
+        keys.append(f'<li class="unsure"><i class="patch"></i>{UNSURE}</li>')
     if prediction.lesions:
         layers.append(_outline("contour", prediction.mask))
         keys.insert(0, '<li><i class="line"></i>Outlined by the network</li>')
@@ -69,18 +85,27 @@ def picture(
         keys.append('<li class="reference"><i class="line"></i>Reference outline</li>')
     return (
         f'<figure class="picture"><figcaption><span class="name">{escape(name)}</span>'
-        f'<span class="size">{width} × {height} px</span></figcaption>'
-        f'<div class="screen"><div class="frame" style="--width:{width};--height:{height}">'
+        f'<span class="size">{size_text(image.size_hw, crop)}</span></figcaption>'
+        f'<div class="screen"><div class="frame" style="--width:{width};--height:{height}"'
+        f"{_place(image.size_hw, crop)}>"
         f'{"".join(layers)}</div></div><ul class="keys">{"".join(keys)}</ul></figure>'
     )
 
 
-def findings(prediction: Prediction, reference: Reference | None) -> str:
-    """Numbers and words beside the picture."""
-    sections = [_probability(prediction), _size(prediction)]
+def findings(
+    prediction: Prediction,
+    reference: Reference | None,
+    notes: tuple[str, ...] = (),
+    about_outline: str = "",
+) -> str:
+    """Numbers and words beside the picture, below the probability. notes, about_outline: sentences
+    of the page.
+    """
+    sections = [_size(prediction, about_outline)]
     if reference is not None:
         sections.append(_comparison(prediction, reference))
-    notes = [warning for warning in prediction.warnings if warning != NO_LESION]
+    warnings = [warning for warning in prediction.warnings if warning != NO_LESION]
+    notes = (*warnings, *notes)
     if notes:
         items = "".join(f"<li>{escape(note)}</li>" for note in notes)
         sections.append(f'<section class="notes"><h3>Please note</h3><ul>{items}</ul></section>')
@@ -93,35 +118,22 @@ def findings(prediction: Prediction, reference: Reference | None) -> str:
     )
 
 
-def dice(mask: np.ndarray, reference: np.ndarray) -> float:
-    """Dice coefficient of two bool (H, W) masks, of which the reference is not empty."""
-    return 2 * np.count_nonzero(mask & reference) / (mask.sum() + reference.sum())
+def size_text(size_hw: tuple[int, int], crop: Crop | None) -> str:
+    text = f"{size_hw[1]} × {size_hw[0]} px"
+    if crop is None:
+        return text
+    return f"{text}, cropped from {crop.whole_width} × {crop.whole_height} px"
 
 
-def _probability(prediction: Prediction) -> str:
-    malignant = prediction.malignant_prob
-    if malignant is None:
-        body = "<p>This network gives no probability: it only outlines lesions.</p>"
-    else:
-        body = _bar("malignant", malignant) + _bar("benign", 1 - malignant)
-    return f'<section class="probability"><h3>Probability</h3>{body}</section>'
-
-
-def _bar(class_name: str, prob: float) -> str:
-    percent = f"{prob * 100:.1f}%"
-    return (
-        f'<div class="bar {class_name}"><span>{class_name.capitalize()}</span>'
-        f'<strong>{percent}</strong><i style="--share:{percent}"></i></div>'
-    )
-
-
-def _size(prediction: Prediction) -> str:
+def _size(prediction: Prediction, about_outline: str) -> str:
     if prediction.mask is None:
         body = "<p>This network outlines nothing: it only gives a probability.</p>"
     elif not prediction.lesions:
         body = f"<p>{NO_LESION} There is nothing to measure.</p>"
     else:
         body = _measurements(prediction)
+        if about_outline:
+            body += f'<p class="aside outline">{about_outline}</p>'
     return f'<section class="lesion"><h3>Lesion size</h3>{body}</section>'
 
 
@@ -129,30 +141,41 @@ def _measurements(prediction: Prediction) -> str:
     lesions = prediction.lesions
     largest = lesions[0]
     rows = [
-        ("Area", _area(lesions)),
-        ("Major axis", _length(largest, "major")),
-        ("Minor axis", _length(largest, "minor")),
+        ("Area", area_text(lesions)),
+        ("Major axis", length_text(largest, "major")),
+        ("Minor axis", length_text(largest, "minor")),
     ]
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
     notes = []
     if len(lesions) > 1:
         notes.append(f"{len(lesions)} areas are outlined; the axes are those of the largest.")
     if prediction.spacing_mm is None:
-        notes.append("The file does not state the pixel spacing, so there are no millimetres.")
+        notes.append(
+            "The file does not state the pixel spacing, so there are no millimetres. "
+            "Set it under Scale and crop."
+        )
     return f'<dl>{cells}</dl><p class="aside">{" ".join(notes)}</p>'
 
 
-def _area(lesions: tuple[Lesion, ...]) -> str:
+def area_text(lesions: tuple[Lesion, ...]) -> str:
     area_px = f"{sum(lesion.area_px for lesion in lesions):,} px"
     if lesions[0].area_mm2 is None:
         return area_px
     return f"{sum(lesion.area_mm2 for lesion in lesions):.1f} mm² ({area_px})"
 
 
-def _length(lesion: Lesion, axis: str) -> str:
+def length_text(lesion: Lesion, axis: str) -> str:
     length_px = f"{getattr(lesion, f'{axis}_axis_px'):.0f} px"
     length_mm = getattr(lesion, f"{axis}_axis_mm")
     return length_px if length_mm is None else f"{length_mm:.1f} mm ({length_px})"
+
+
+def _place(size_hw: tuple[int, int], crop: Crop | None) -> str:
+    """For the pointer: the image's size and where its corner lies in the whole image, in px."""
+    left, top = (crop.left, crop.top) if crop else (0, 0)
+    return (
+        f' data-width="{size_hw[1]}" data-height="{size_hw[0]}" data-left="{left}" data-top="{top}"'
+    )
 
 
 def _comparison(prediction: Prediction, reference: Reference) -> str:
@@ -184,10 +207,7 @@ def _img(layer: str, png: bytes, description: str) -> str:
 
 def _outline(layer: str, mask: np.ndarray) -> str:
     height, width = mask.shape
-    path = "".join(
-        "M" + " ".join(f"{x:g},{y:g}" for x, y in outline) + "Z"
-        for outline in render.contours(mask)
-    )
+    path = render.svg_path(mask)
     return (
         f'<svg class="{layer}" viewBox="0 0 {width} {height}" aria-hidden="true">'
         f'<path class="halo" d="{path}"/><path d="{path}"/></svg>'

@@ -1,0 +1,136 @@
+"""The tab "Compare": one image through all networks, each answer shown as it comes."""
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+
+import gradio as gr
+from gradio_client.utils import python_type_to_json_schema
+
+from .. import agreement
+from ..comparison import Networks, answers, places
+from ..images import ImageError, decode
+from . import board, compare_api, result, sweep
+from .analyse import HINT, LINE, PRIVATE, example_choice
+from .chosen import Example, Upload, remove_upload, upload_area
+from .examine import GONE
+
+# On a phone the board lies below what was touched.
+SHOW_JS = """() => matchMedia("(max-width: 640px)").matches
+    && document.querySelector("#board").scrollIntoView({behavior: "smooth"})"""
+BROKEN = "Something went wrong here, not with your image. Try again."
+
+
+def build(networks: Networks, examples: dict[str, Example]) -> None:
+    """Lay out the tab and wire it, with the endpoint for programs."""
+    current = gr.State(None)
+    with gr.Row(elem_id="compare-input"):
+        with gr.Column(scale=4, min_width=300):
+            upload = upload_area(label="Your image", height=130, elem_id="compare-upload")
+            gr.HTML(HINT.format(minutes=sweep.longest_stay_minutes()))
+        with gr.Column(scale=9, min_width=300):
+            example = example_choice(examples, None, "compare-examples")
+            clear = gr.Button("Clear", elem_id="compare-clear")
+    source = gr.HTML()
+    shown = gr.HTML(board.empty(), elem_id="board")
+
+    answer = [source, shown]
+    line = LINE | {"show_progress_on": shown}
+    upload.upload(
+        partial(_take_upload, networks),
+        [upload, current],
+        [*answer, upload, example, current],
+        **line,
+        **PRIVATE,
+    )
+    example.input(
+        partial(_take_example, networks, examples),
+        [example, current],
+        [*answer, current],
+        **line,
+        **PRIVATE,
+    )
+    clear.click(_clear, current, [*answer, upload, example, current], **line, **PRIVATE)
+    for event in (upload.upload, example.input):
+        event(None, js=SHOW_JS, **PRIVATE)
+    _build_endpoint(networks)
+
+
+def compare(networks: Networks, image: Upload | Example | None) -> Iterator[tuple]:
+    """(source, board) as HTML, anew with each answer. What fails as a whole becomes a sentence."""
+    if image is None:
+        yield "", board.empty()
+        return
+    try:
+        yield from _boards(networks, image)
+    except ImageError as error:
+        yield "", result.message(image.name, str(error))
+    except Exception:  # the visitor must not keep looking at half a board
+        logging.exception("Comparison failed")
+        yield "", result.message(image.name, BROKEN)
+
+
+def _boards(networks: Networks, image: Upload | Example) -> Iterator[tuple]:
+    if not image.path.exists():
+        raise ImageError(GONE)
+    decoded, reference = decode(image.path), None
+    if isinstance(image, Example):
+        reference = result.Reference(image.pathology, image.reference_mask())
+    shown = board.Board(image.name, decoded, reference, places(networks))
+    yield board.source(decoded), shown.html()
+    for place in answers(networks, decoded):
+        shown.add(place)
+        yield gr.skip(), shown.html()
+    shown.finish()
+    yield gr.skip(), shown.html()
+
+
+def compare_for_programs(networks: Networks, file: Upload | None) -> compare_api.Comparison:
+    """The endpoint "compare". A file that cannot be used is a gr.Error, which the caller sees."""
+    if file is None:
+        raise gr.Error("Give an image file.")
+    try:
+        decoded = decode(file.path)
+    except ImageError as error:
+        raise gr.Error(str(error)) from None
+    finally:
+        remove_upload(file)
+    all_places = places(networks)
+    all_places |= {place.variant.id: place for place in answers(networks, decoded)}
+    predictions = [place.prediction for place in all_places.values() if place.prediction]
+    return compare_api.comparison_json(decoded, all_places, agreement.compare(predictions))
+
+
+def _build_endpoint(networks: Networks) -> None:
+    """Components that no visitor sees, for a file and JSON with documented types."""
+    file, answer = upload_area(label="Image file", visible=False), gr.JSON(visible=False)
+    answer.api_info = partial(python_type_to_json_schema, compare_api.Comparison)
+    file.upload(
+        partial(compare_for_programs, networks),
+        file,
+        answer,
+        api_name="compare",
+        api_description=compare_api.DESCRIPTION,
+        **LINE,
+    )
+
+
+def _take_upload(networks: Networks, upload: Upload | None, before) -> Iterator[tuple]:
+    """The file in the upload area becomes the current image; the area is ready for the next."""
+    if upload is None or not isinstance(before, Upload) or before.path != upload.path:
+        remove_upload(before)
+    yield gr.skip(), gr.skip(), None, None, upload
+    for answer in compare(networks, upload):
+        yield *answer, gr.skip(), gr.skip(), gr.skip()
+
+
+def _take_example(networks: Networks, examples: dict[str, Example], label, before):
+    remove_upload(before)
+    example = examples[label]
+    for answer in compare(networks, example):
+        yield *answer, example
+
+
+def _clear(before: Upload | Example | None):
+    remove_upload(before)
+    return "", board.empty(), None, None, None

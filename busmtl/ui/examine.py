@@ -1,0 +1,140 @@
+"""One image, as the visitor wants it read, through one network: what the page shows and saves."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import known
+from ..crop import Crop, crop_of, cut
+from ..images import MAX_SPACING_MM, DecodedImage, ImageError, decode, is_plausible_spacing
+from ..mirror import MASK, load_record
+from ..predictor import Prediction, Predictor
+from .chosen import Example, Upload
+from .networks import Networks
+from .result import Reference
+
+GONE = "The image is no longer on the server, which keeps none for long. Choose it again."
+OWN_SCALE = "The file states its own scale, which is used instead of yours."
+MALIGNANT_NOTHING = (
+    "The network says malignant but outlines no lesion. Its two answers do not agree: trust "
+    "neither of them."
+)
+BENIGN_NOTHING = (
+    "The probability supposes that the image shows a lesion, but the network outlined none."
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the visitor wants the file read.
+
+    frame: of a DICOM file, counted from 1. mm_per_px: for files without a scale of their own.
+    sides: left, top, right, bottom of the crop in px of the whole image, None for its own edge.
+    """
+
+    frame: int = 1
+    mm_per_px: float | None = None
+    sides: tuple[float | None, ...] = (None, None, None, None)
+
+
+AS_IT_IS = Options()
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """An image with its prediction.
+
+    image: what the network saw: the part that `crop` names, the whole where that is None.
+    """
+
+    name: str
+    image: DecodedImage
+    crop: Crop | None
+    options: Options
+    predictor: Predictor
+    prediction: Prediction
+    reference: Reference | None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the visitor, beyond those of the prediction itself."""
+        notes = []
+        if match := known.find(self.image.image_rgb_u8):
+            notes.append(match.sentence)
+        if self.crop is not None:
+            notes.append(
+                "Mask and numbers are those of the cropped image: columns "
+                f"{self.crop.left} to {self.crop.right}, rows {self.crop.top} to "
+                f"{self.crop.bottom} of the whole."
+            )
+        if self.options.mm_per_px is not None and self.image.spacing_mm is not None:
+            notes.append(OWN_SCALE)
+        return (*notes, *_disagreement(self.prediction))
+
+    @property
+    def unsure(self) -> np.ndarray | None:
+        """bool (S, S) at the network's input size: what only the image or only its mirror image has
+        outlined. None where that is nothing, or not known to mean anything.
+        """
+        mirror = self.prediction.mirror
+        if mirror is None or not mirror.mask_gap or not load_record(self.predictor.folder, MASK):
+            return None
+        return mirror.mask_differs
+
+    @property
+    def about_outline(self) -> str:
+        """How sure the outline is; "" where that is not known."""
+        if self.unsure is None:
+            return ""
+        gap = self.prediction.mirror.mask_gap
+        third = load_record(self.predictor.folder, MASK).third(gap)
+        return (
+            f"The outlines of the image and of its mirror image have a Dice of {1 - gap:.2f}. In "
+            f"the {third.images} validation images that were most like this in it, the outline's "
+            f"Dice with the reference was {1 - third.error:.2f} on average."
+        )
+
+
+def examine(
+    networks: Networks, image: Upload | Example, variant_id: str, options: Options
+) -> Examined:
+    """Raises ImageError, WeightsError, or EngineError, each a sentence for the visitor."""
+    if not image.path.exists():
+        raise ImageError(GONE)
+    _check_scale(options.mm_per_px)
+    whole = decode(image.path, options.frame - 1)
+    crop = crop_of(whole.size_hw, *options.sides)
+    seen = cut(whole, crop) if crop else whole
+    predictor = networks.get(variant_id)
+    return Examined(
+        name=image.name,
+        image=seen,
+        crop=crop,
+        options=options,
+        predictor=predictor,
+        prediction=predictor.predict(seen, mm_per_px=options.mm_per_px),
+        reference=_reference(image, crop),
+    )
+
+
+def _check_scale(mm_per_px: float | None) -> None:
+    if mm_per_px is not None and not is_plausible_spacing(mm_per_px):
+        raise ImageError(
+            f"The scale must be above 0 and at most {MAX_SPACING_MM:g} mm per pixel. Change it."
+        )
+
+
+def _reference(image: Upload | Example, crop: Crop | None) -> Reference | None:
+    if isinstance(image, Upload):
+        return None
+    mask = image.reference_mask()
+    if crop is not None:
+        mask = mask[crop.top : crop.bottom, crop.left : crop.right]
+    return Reference(image.pathology, mask)
+
+
+def _disagreement(prediction: Prediction) -> tuple[str, ...]:
+    """What to think of a probability where the same network outlined nothing."""
+    if prediction.malignant_prob is None or prediction.mask is None or prediction.lesions:
+        return ()
+    return (MALIGNANT_NOTHING if prediction.malignant_prob >= 0.5 else BENIGN_NOTHING,)
