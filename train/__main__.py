@@ -47,6 +47,14 @@ def examples(data: DataFolder, out: Path = Path("examples")) -> None:
 
 
 @app.command()
+def known(data: DataFolder) -> None:
+    """Hash both data sets' images into busmtl/known.npz and measure the search for them."""
+    from .known import write_known
+
+    write_known(data)
+
+
+@app.command()
 def fit(
     data: DataFolder,
     variant: Annotated[str, typer.Option()],
@@ -100,6 +108,26 @@ def embed(run: Annotated[Path, typer.Argument(help="A finished run's folder")]) 
 
 
 @app.command()
+def export(data: DataFolder, variant: Annotated[str, typer.Option()]) -> None:
+    """Make the OpenVINO files of an embedded network, and hold them against PyTorch."""
+    from busmtl.variants import INPUT_SIZE
+    from busmtl.weights import EMBEDDED
+
+    from .card import METRICS_FILE, write_card
+    from .data import FOLDERS, load
+    from .export import export as export_folder
+
+    folder = EMBEDDED / get_variant(variant).id
+    sets = [
+        load(data, dict.fromkeys(FOLDERS, part), INPUT_SIZE) for part in ("train", "validation")
+    ]
+    record = export_folder(folder, *sets)
+    typer.echo(f"{variant} in {record['precision']}: {record['validation']['all']}")
+    if (folder / METRICS_FILE).exists():
+        write_card(folder)
+
+
+@app.command()
 def evaluate(
     data: DataFolder,
     variant: Annotated[str | None, typer.Option(help="An embedded network")] = None,
@@ -109,7 +137,8 @@ def evaluate(
 ) -> None:
     """Measure a network on the test part; write its metrics and card.
 
-    An embedded one gets its row in the README too; for a weights folder nothing outside it is
+    Both engines are measured where there are OpenVINO files. An embedded network gets its row in
+    the README too; for a weights folder nothing outside it is
     written, and the look at the test part is logged in it.
     """
     from busmtl.weights import EMBEDDED, load_config
@@ -128,6 +157,28 @@ def evaluate(
     evaluate_variant(variant, folder, data)
     write_card(folder)
     write_readme_figures(Path(__file__).parent.parent / "README.md")
+
+
+@app.command()
+def report(data: DataFolder) -> None:
+    """Write the tables and figures of all embedded networks into busmtl/results/."""
+    from .report import RESULTS, write_report
+
+    write_report(data)
+    typer.echo(f"Wrote {RESULTS}.")
+
+
+@app.command()
+def mirror(data: DataFolder, variant: Annotated[str, typer.Option()]) -> None:
+    """Measure on validation what a gap between the answers for image and mirror image means."""
+    from busmtl.weights import EMBEDDED
+
+    from .mirror import write_record
+
+    record = write_record(variant, EMBEDDED / get_variant(variant).id, data)
+    for part in ("malignant_prob", "mask"):
+        if part in record:
+            typer.echo(f"{part}: {[round(each['error'], 3) for each in record[part]['thirds']]}")
 
 
 @app.command()
