@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +142,8 @@ class Predictor:
             return error
 
     def _batch(self, decoded: DecodedImage) -> np.ndarray:
-        batch = to_batch([to_input(decoded.image_rgb_u8)])  # (1, 3, S, S)
+        inputs = [to_input(decoded.image_rgb_u8, self.config.input.size)]
+        batch = to_batch(inputs)  # (1, 3, S, S)
         if self.config.flip_average:
             batch = np.concatenate([batch, batch[..., ::-1]])  # (2, 3, S, S)
         return batch
@@ -187,7 +188,8 @@ def _check_contract(config: Config, variant_id: str) -> None:
             f"These weights are those of {config.variant}, not of {variant_id}. Choose that "
             "variant or other weights."
         )
-    if config.input != INPUT or config.class_names != CLASS_NAMES:
+    same_input = replace(config.input, size=INPUT.size) == INPUT  # any side will do
+    if not same_input or config.class_names != CLASS_NAMES:
         raise WeightsError(
             f"The file {CONFIG_FILE} of {variant_id} asks for another input or other classes than "
             "this version gives. Use weights that were made for this version."

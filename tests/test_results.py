@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from busmtl.weights import EMBEDDED, available
-from train import report, tables
+from train import report, study, tables
 from train.card import METRICS_FILE
 from train.splits import manifest_hashes
 
@@ -31,12 +31,13 @@ def test_results_belong_to_the_weights_and_manifests(results, networks):
 
 
 def test_tables_follow_from_the_saved_predictions(results, networks):
-    made = tables.all_tables(networks)
+    studies = study.kept()
+    made = tables.all_tables(networks) + study.tables(studies)
     assert [each["rows"] for each in results["tables"]] == [each.rows for each in made]
     for table in made:
         assert (report.RESULTS / f"{table.name}.csv").read_text() == table.csv()
         assert (report.RESULTS / f"{table.name}.md").read_text() == table.markdown()
-    assert (report.RESULTS / "README.md").read_text() == report.page(networks, made)
+    assert (report.RESULTS / "README.md").read_text() == report.page(networks, made, studies)
 
 
 def test_every_figure_and_failure_is_there(results):

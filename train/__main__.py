@@ -18,10 +18,12 @@ DataFolder = Annotated[
 
 @app.command()
 def splits(data: DataFolder, groups: Annotated[Path, typer.Option(help="Duplicate groups, CSV.")]):
-    """Write the split manifests train/splits/{busi,busbra}.csv."""
+    """Write the split manifests train/splits/{busi,busi_random,busbra}.csv."""
     from . import splits as module
 
-    module.write_manifest("busi", module.make_busi(data, groups))
+    busi = module.make_busi(data, groups)
+    module.write_manifest("busi", busi)
+    module.write_manifest(module.RANDOM, module.make_random(busi))
     module.write_manifest("busbra", module.make_busbra(data))
 
 
@@ -97,6 +99,14 @@ def tried(
     from .tried import add
 
     add(run, note)
+
+
+@app.command()
+def study(run: Annotated[Path, typer.Argument(help="A finished run's folder")]) -> None:
+    """Keep a run's record and predictions in train/studies, for `report`."""
+    from .study import keep
+
+    typer.echo(f"Kept {keep(run).name}.")
 
 
 @app.command()

@@ -99,6 +99,6 @@ def load(data_folder: Path, parts: dict[str, str], size: int) -> Samples:
         images_u8=np.stack(images)[:, None],
         masks_u8=np.stack(masks)[:, None],
         labels=np.array([CLASS_NAMES.index(entry.label) for _, entry in entries]),
-        from_busi=np.array([name == "busi" for name, _ in entries]),
+        from_busi=np.array([name != "busbra" for name, _ in entries]),
         entries=[entry for _, entry in entries],
     )

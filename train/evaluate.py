@@ -31,7 +31,7 @@ from busmtl.weights import Config, fingerprint, load_config
 
 from . import metrics
 from .data import image_path, present, read_mask
-from .splits import Entry, manifest_hashes, pixel_hash, read_manifest
+from .splits import RANDOM, Entry, manifest_hashes, pixel_hash, read_manifest
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +81,14 @@ def predict(folder: Path, variant_id: str, data_folder: Path, engine: str = "tor
     if len(parts) < len(PARTS):
         log.warning("BUS-BRA is not in the data folder and is skipped.")
     predictor = Predictor(variant_id, folder, engine)
+    # A network is tested on the split that it was trained on.
+    random_split = RANDOM in predictor.config.data.get("sets", ())
+    manifests = {"busi": RANDOM} if random_split else {}
     entries = [
-        (name, entry) for name, part in parts for entry in read_manifest(name) if entry.part == part
+        (name, entry)
+        for name, part in parts
+        for entry in read_manifest(manifests.get(name, name))
+        if entry.part == part
     ]
     return [
         _predict_one(predictor, name, entry, data_folder)

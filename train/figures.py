@@ -17,6 +17,7 @@ from . import metrics
 from .data import read_image, read_mask
 from .evaluate import Row, calibrated
 from .splits import Entry, read_manifest
+from .study import FIG4_RUNS, Study
 from .tables import Network
 
 # Colour-blind safe (Okabe and Ito), with a line style of its own for each, in the paper's order.
@@ -50,6 +51,23 @@ def classifier_answers(network: Network) -> tuple[np.ndarray, np.ndarray]:
     test = network.part("busi", "test")
     labels = np.array([row.label == "malignant" for row in test])
     return labels, np.array([row.margin for row in test])
+
+
+def overfitting(studies: dict[str, Study], folder: Path) -> None:
+    """Fig. 4: losses of ST-Classification by epoch, (a) without and (b) with the measures against
+    overfitting, where both runs are kept.
+    """
+    if not FIG4_RUNS.keys() <= studies.keys():
+        return
+    with saved(folder, "fig4_overfitting", ncols=2, figsize=(8, 3), sharey=True) as both:
+        for axes, (name, title) in zip(both, FIG4_RUNS.items(), strict=True):
+            log = studies[name].log
+            epochs = [row["epoch"] + 1 for row in log]
+            axes.plot(epochs, [row["loss_cls"] for row in log], "C0-", label="train")
+            axes.plot(epochs, [row["busi_log_loss"] for row in log], "C1--", label="validation")
+            axes.set(title=f"{title} avoiding overfitting", xlabel="epoch")
+            axes.legend(frameon=False)
+        both[0].set(ylabel="cross-entropy", ylim=(0, None))
 
 
 def overlap(rows: list[Row]) -> np.ndarray:

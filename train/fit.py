@@ -310,7 +310,7 @@ def moving_average(decay: float) -> Callable:
 
 def make_optimizer(learner: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The paper's Adam, or AdamW that spares norms and biases."""
-    if recipe.schedule == "step":
+    if recipe.schedule != "cosine":
         return torch.optim.Adam(
             learner.parameters(), recipe.lr, recipe.betas, weight_decay=recipe.weight_decay
         )

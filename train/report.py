@@ -18,10 +18,11 @@ import busmtl
 from busmtl.variants import get_variant
 from busmtl.weights import EMBEDDED, MODEL_FILE, available, fingerprint, load_config
 
-from . import figures, metrics, tables
+from . import figures, metrics, study, tables
 from .card import METRICS_FILE
 from .evaluate import PREDICTIONS, calibrated, read_rows
 from .splits import manifest_hashes
+from .study import FIG4_RUNS, Study
 from .tables import Network, Table
 
 RESULTS = Path(busmtl.__file__).parent / "results"
@@ -39,7 +40,7 @@ malignant; its duplicates all lie on one side of the split.
 {tables}
 ## Figures
 
-![ROC curves of the classifiers on BUSI test](fig5_roc.png)
+{fig4}![ROC curves of the classifiers on BUSI test](fig5_roc.png)
 
 ![Two benign and two malignant test images, chosen by rank of overlap, with the reference and each
 network's mask](fig6_masks.png)
@@ -54,22 +55,31 @@ images*, Data in Brief 28:104863, 2020,
 """
 
 
+FIG4 = """\
+![Training and validation loss of ST-Classification by epoch, without and with augmentation, weight
+decay, and a falling rate](fig4_overfitting.png)
+
+"""
+
+
 def write_report(data: Path, folder: Path = RESULTS) -> None:
     """Replace the folder's content by the report on all embedded networks that were evaluated."""
     networks = [load(each) for each in available() if (EMBEDDED / each / METRICS_FILE).exists()]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    made = tables.all_tables(networks)
+    studies = study.kept()
+    made = tables.all_tables(networks) + study.tables(studies)
     for table in made:
         (folder / f"{table.name}.csv").write_text(table.csv())
         (folder / f"{table.name}.md").write_text(table.markdown())
+    figures.overfitting(studies, folder)
     figures.roc(networks, folder)
     figures.reliability(networks, folder)
     figures.overlap_distribution(networks, folder)
     figures.masks_grid(networks, folder, data)
     worst = figures.failures(networks, folder, data)
     (folder / RESULTS_FILE).write_text(json.dumps(as_json(networks, made, worst), indent=1) + "\n")
-    (folder / "README.md").write_text(page(networks, made))
+    (folder / "README.md").write_text(page(networks, made, studies))
 
 
 def load(variant_id: str) -> Network:
@@ -123,10 +133,11 @@ def answers(network: Network) -> dict:
     return result
 
 
-def page(networks: list[Network], made: list[Table]) -> str:
+def page(networks: list[Network], made: list[Table], studies: dict[str, Study]) -> str:
     test = networks[0].metrics["busi_test"]
     return PAGE.format(
         images=test["images"],
         malignant=test["malignant"],
         tables="\n".join(table.markdown() for table in made),
+        fig4=FIG4 if FIG4_RUNS.keys() <= studies.keys() else "",
     )

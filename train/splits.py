@@ -7,7 +7,7 @@ validation, 20 % test, stratified by label. BUS-BRA keeps its official patient-w
 import csv
 import hashlib
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from PIL import Image
 
 # The committed manifests; the variable serves other data in the same layout.
 SPLITS_FOLDER = Path(os.environ.get("BUSMTL_SPLITS", Path(__file__).parent / "splits"))
+RANDOM = "busi_random"  # the manifest of the paper's protocol, see `make_random`
 BUSI_FOLDER = "Dataset_BUSI_with_GT"
 BUSBRA_FOLDER = "BUSBRA"
 BUSBRA_PARTS = {"1": "train", "2": "train", "3": "train", "4": "validation", "5": "heldout"}
@@ -46,12 +47,12 @@ def pixel_hash(path: Path) -> str:
 
 
 def manifest_path(name: str) -> Path:
-    """Where the manifest of "busi" or "busbra" is kept."""
+    """Where the manifest of "busi", "busi_random", or "busbra" is kept."""
     return SPLITS_FOLDER / f"{name}.csv"
 
 
 def read_manifest(name: str) -> list[Entry]:
-    """The committed manifest of "busi" or "busbra", in file order."""
+    """The committed manifest of that name, in file order."""
     with manifest_path(name).open(newline="") as file:
         return [Entry(**row) for row in csv.DictReader(file)]
 
@@ -115,6 +116,24 @@ def _grouped_parts(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndar
         if fold < 3:
             parts[chosen] = "test" if fold < 2 else "validation"
     return parts
+
+
+def make_random(grouped: list[Entry], seed: int = 0) -> list[Entry]:
+    """The same images in parts of the same sizes, drawn image by image as in the paper (section
+    II), so that twins part: what it measures looks better than it is.
+    """
+    from sklearn.model_selection import train_test_split
+
+    used = [entry for entry in grouped if entry.part in ("train", "validation", "test")]
+    rest = used
+    parts = {}
+    for part in ("test", "validation"):
+        count = sum(entry.part == part for entry in used)
+        labels = [entry.label for entry in rest]
+        rest, chosen = train_test_split(rest, test_size=count, stratify=labels, random_state=seed)
+        parts |= {entry.image: part for entry in chosen}
+    parts |= {entry.image: "train" for entry in rest}
+    return [replace(entry, part=parts.get(entry.image, entry.part)) for entry in grouped]
 
 
 def make_busbra(data_folder: Path) -> list[Entry]:

@@ -18,6 +18,12 @@ CITATION = (
 )
 PICTURES = (
     (
+        "fig4_overfitting",
+        "Fig. 4: overfitting",
+        "Training and validation loss of ST-Classification by epoch at 128 px, without and with "
+        "augmentation, weight decay, and a falling rate.",
+    ),
+    (
         "fig6_masks",
         "Fig. 6: masks",
         "Image, reference, and each network's mask of two benign and two malignant test images. "
@@ -145,6 +151,7 @@ def more_html(results: dict) -> str:
         f'<figure class="wide"><h3>{title}</h3><img alt="{escape(text)}" '
         f'src="{_data_url(name + ".png")}"><figcaption>{escape(text)}</figcaption></figure>'
         for name, title, text in PICTURES
+        if (reported.FOLDER / f"{name}.png").exists()
     )
     return figures + _failures(results["failures"]) + f"<p>{CITATION}</p>"
 
