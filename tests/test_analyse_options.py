@@ -288,17 +288,21 @@ def test_two_clicks_give_the_scale_and_two_corners_the_crop(open_page):
     frame = page.locator("#picture .frame")
     page.locator("#known-length input").fill("20")
     page.locator("#measure").click()
+    expect(frame).to_contain_class("pointing")
     box = frame.bounding_box()
     size = int(frame.get_attribute("data-width")), int(frame.get_attribute("data-height"))
     middle = {"x": box["width"] / 2, "y": box["height"] / 2}
     frame.click(position={"x": 2, "y": box["height"] / 2})
     frame.click(position=middle)
     expect(page.locator("#picture svg.pointer")).to_be_visible()
+    expect(frame).not_to_contain_class("pointing")
     expected = 20 / ((box["width"] / 2 - 2) / box["width"] * size[0])
     assert float(page.locator("#scale input").input_value()) == pytest.approx(expected, rel=0.02)
     page.locator("#draw-crop").click()
+    expect(frame).to_contain_class("pointing")
     frame.click(position=middle)
     frame.click(position={"x": box["width"] - 2, "y": box["height"] - 2})
+    expect(frame).not_to_contain_class("pointing")
     page.locator("#apply").click()
     expect(page.locator("#picture .size")).to_contain_text("cropped from")
     cropped = [int(number) for number in re.findall(r"\d+", frame.get_attribute("style"))]
@@ -315,6 +319,15 @@ def test_files_are_saved_without_touching_the_disk(open_page, app):
         data = download.value.path().read_bytes()
         assert download.value.suggested_filename.endswith(f"{DEFAULT_VARIANT}{end}")
         assert len(data) > 100 and not app.keeps(data)
+
+
+def test_the_same_file_is_saved_each_time_it_is_asked_for(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Save the result").click()
+    for _ in range(3):
+        with page.expect_download() as download:
+            page.locator("#save-mask").click()
+        assert download.value.suggested_filename.endswith("-mask.png")
 
 
 def test_a_program_gets_numbers_and_a_mask(app):

@@ -1,19 +1,24 @@
-// Saving: the server puts a finished file into the page, and this hands it to the browser.
-window.saveReadyFile = async () => {
-  const ready = () => document.querySelector("#ready-file [data-file]");
-  for (let waited = 0; !ready() && waited < 40; waited++) {
-    await new Promise((resolve) => setTimeout(resolve, 50)); // until the page shows the answer
-  }
-  const { file, type, name } = ready()?.dataset ?? {};
-  if (!file) return; // a sentence says why there is none
-  ready().removeAttribute("data-file");
-  const bytes = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([bytes], { type }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-};
+// Saving: the server puts a finished file into the page, and this hands it to the browser. Each has
+// an id of its own, since Gradio leaves alone what is to show the same text again.
+(() => {
+  let saved = null; // id of the last one
+
+  const save = ({ file, type, name }) => {
+    const bytes = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([bytes], { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  };
+
+  new MutationObserver(() => {
+    const ready = document.querySelector("#ready-file [data-id]");
+    if (!ready || ready.dataset.id === saved) return;
+    saved = ready.dataset.id;
+    save(ready.dataset);
+  }).observe(document, { subtree: true, childList: true, attributeFilter: ["data-id"] });
+})();
 
 // Two points on the picture give the scale, two corners the crop. Both only fill number fields,
 // which can be typed into as well; "Apply" then sends them.

@@ -162,7 +162,7 @@ def _wire_adjustments(networks: Networks, page: _Page, state: _State) -> None:
             page.save.ready_file,
             **LINE,
             **PRIVATE,
-        ).then(None, js=downloads.SAVE_JS, **PRIVATE)
+        )
 
 
 def _outputs(page: _Page, state: _State) -> list[gr.Component]:

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import secrets
 from dataclasses import asdict, dataclass
 from functools import cache
 from html import escape
@@ -23,7 +24,6 @@ from .thresholds import Score, View
 
 MASK, OVERLAY, NUMBERS, REPORT = "mask", "overlay", "numbers", "report"
 TITLES = {MASK: "Mask, PNG", OVERLAY: "Overlay, PNG", NUMBERS: "Numbers, JSON", REPORT: "PDF"}
-SAVE_JS = "() => saveReadyFile()"
 NO_MASK = "This network outlines nothing, so there is no mask to save."
 _OVERLAY_ALPHA = 0.4
 
@@ -58,11 +58,15 @@ def controls() -> Controls:
 
 
 def handed_over(file: File) -> str:
-    """For analyse.js, which saves it: the bytes travel in the page, not by a file's address."""
+    """For analyse.js, which saves it: the bytes travel in the page, not by a file's address.
+
+    The id tells it from the same file asked for before.
+    """
     data = base64.b64encode(file.data).decode()
     return (
-        f'<p role="status" class="hint" data-file="{data}" data-type="{file.media_type}" '
-        f'data-name="{escape(file.name)}">{escape(file.name)} is ready.</p>'
+        f'<p role="status" class="hint" data-id="{secrets.token_hex(8)}" data-file="{data}" '
+        f'data-type="{file.media_type}" data-name="{escape(file.name)}">'
+        f"{escape(file.name)} is ready.</p>"
     )
 
 
