@@ -55,6 +55,12 @@ BEYOND_PAPER = {
 DEFAULT_VARIANT = "resnet50-mtl"
 
 
+def marked_title(variant_id: str) -> str:
+    """The title, with a remark where the network is not the paper's."""
+    title = get_variant(variant_id).title
+    return f"{title} (beyond the paper)" if variant_id in BEYOND_PAPER else title
+
+
 def get_variant(variant_id: str) -> Variant:
     """The variant of that id, from the paper or beyond it; ValueError names the known ids."""
     known = VARIANTS | BEYOND_PAPER

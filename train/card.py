@@ -7,7 +7,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCardData
 
 from busmtl.exported import is_exported, read_stamp
-from busmtl.variants import BEYOND_PAPER, VARIANTS, Variant, get_variant
+from busmtl.variants import BEYOND_PAPER, VARIANTS, Variant, get_variant, marked_title
 from busmtl.weights import EMBEDDED, HUB_PREFIX, Config, load_config
 
 from .splits import read_manifest
@@ -278,6 +278,8 @@ def _training(folder: Path, config: Config) -> str:
         for name in config.data["sets"]
     }
     sources = {
+        "busi_random": "{} images of BUSI (Al-Dhabyani et al., Data in Brief 28:104863, 2020), "
+        "split at random as in the paper, so that duplicates straddle the parts",
         "busi": "{} images of BUSI (Al-Dhabyani et al., Data in Brief 28:104863, 2020), split so "
         "that no duplicate group (Pawłowska et al. 2023) straddles two parts",
         "busbra": "{} images of BUS-BRA (Gómez-Flores et al., Medical Physics 2024), its official "
@@ -332,7 +334,8 @@ def write_readme_figures(readme: Path) -> None:
         figures = [lookup(test, keys[name]) for name in COMPARED]
         cells = [with_interval(each) if each else "–" for each in figures]
         size = (folder / "model.safetensors").stat().st_size / 2**20
-        lines.append(f"| {variant.title} (`{variant.id}`) | {' | '.join(cells)} | {size:.0f} MB |")
+        title = marked_title(variant.id)
+        lines.append(f"| {title}, `{variant.id}` | {' | '.join(cells)} | {size:.0f} MB |")
     before, rest = readme.read_text().split(START)
     _, after = rest.split(END)
     readme.write_text(before + START + "\n".join(lines) + "\n" + END + after)

@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from busmtl import Predictor, render
+from busmtl.variants import VARIANTS
 
 from . import metrics
 from .data import read_image, read_mask
@@ -28,7 +29,6 @@ STYLES = {
     "swin-cls": ("#D55E00", "--"),
     "swin-seg": ("#D55E00", ":"),
     "swin-mtl": ("#D55E00", "-"),
-    "lite0-mtl": ("#009E73", "-."),
 }
 REFERENCE_RGB = (250, 204, 21)
 THUMBNAIL_SIDE = 200  # px
@@ -76,11 +76,13 @@ def overlap(rows: list[Row]) -> np.ndarray:
 
 
 def classifiers(networks: list[Network]) -> list[Network]:
-    return [each for each in networks if each.classifies]
+    """The paper's; those beyond it are in the tables alone."""
+    return [each for each in networks if each.classifies and each.id in VARIANTS]
 
 
 def segmenters(networks: list[Network]) -> list[Network]:
-    return [each for each in networks if each.segments]
+    """The paper's; those beyond it are in the tables alone."""
+    return [each for each in networks if each.segments and each.id in VARIANTS]
 
 
 def roc(networks: list[Network], folder: Path) -> None:

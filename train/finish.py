@@ -5,6 +5,7 @@ import shutil
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -82,10 +83,12 @@ def embed(run: Path) -> Path:
             f"{run.name} was trained at {config.input.size} px; the product takes {INPUT.size} px."
         )
     folder = EMBEDDED / config.variant
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(run / "weights", folder)
-    for name in RECORD_FILES:
-        shutil.copyfile(run / name, folder / name)
+    with TemporaryDirectory(prefix=f"{config.variant}-", dir=EMBEDDED) as temporary:
+        made = shutil.copytree(run / "weights", Path(temporary) / config.variant)
+        for name in RECORD_FILES:
+            shutil.copyfile(run / name, made / name)
+        shutil.rmtree(folder, ignore_errors=True)
+        made.rename(folder)
     return folder
 
 

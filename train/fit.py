@@ -302,19 +302,21 @@ def moving_average(decay: float) -> Callable:
         if not averaged[0].is_floating_point():  # counters in batch norm
             torch._foreach_copy_(averaged, current)
             return
-        weight = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
-        torch._foreach_lerp_(averaged, current, weight)
+        weight = 1 - ((1 + steps) / (10 + steps)).clamp(max=decay)  # stays where the weights are
+        change = torch._foreach_sub(current, averaged)
+        torch._foreach_mul_(change, weight)
+        torch._foreach_add_(averaged, change)
 
     return update
 
 
 def make_optimizer(learner: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The paper's Adam, or AdamW that spares norms and biases."""
+    # fused: on a GPU, fp16's check for overflow then does not wait for the device.
+    options = dict(lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True)
     if recipe.schedule != "cosine":
-        return torch.optim.Adam(
-            learner.parameters(), recipe.lr, recipe.betas, weight_decay=recipe.weight_decay
-        )
+        return torch.optim.Adam(learner.parameters(), **options)
     decayed = [parameter for parameter in learner.parameters() if parameter.ndim > 1]
     spared = [parameter for parameter in learner.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, recipe.lr, recipe.betas, weight_decay=recipe.weight_decay)
+    return torch.optim.AdamW(groups, **options)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from safetensors import safe_open
@@ -27,6 +28,7 @@ from .tables import Network, Table
 
 RESULTS = Path(busmtl.__file__).parent / "results"
 RESULTS_FILE = "results.json"
+BENCH_FILES = ("bench.json", "bench.md")  # written there by `python -m busmtl bench`
 
 PAGE = """\
 # Results
@@ -65,8 +67,18 @@ decay, and a falling rate](fig4_overfitting.png)
 def write_report(data: Path, folder: Path = RESULTS) -> None:
     """Replace the folder's content by the report on all embedded networks that were evaluated."""
     networks = [load(each) for each in available() if (EMBEDDED / each / METRICS_FILE).exists()]
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    with TemporaryDirectory(prefix="results-", dir=folder.parent) as temporary:
+        made = Path(temporary) / folder.name
+        made.mkdir()
+        _write_all(networks, made, data)
+        for name in BENCH_FILES:
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, made / name)
+        shutil.rmtree(folder, ignore_errors=True)
+        made.rename(folder)
+
+
+def _write_all(networks: list[Network], folder: Path, data: Path) -> None:
     studies = study.kept()
     made = tables.all_tables(networks) + study.tables(studies)
     for table in made:

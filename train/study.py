@@ -99,8 +99,8 @@ def clean(studies: dict[str, Study]) -> Table:
     header = ["single-task network", "metric", "single-task", "multi-task", "difference"]
     notes = (
         "At 128 px, from random weights, no teacher, the paper's recipe on BUSI train alone; the "
-        "same test images, paired bootstrap over duplicate groups. A difference whose interval "
-        "holds 0 shows nothing."
+        "same test images, paired bootstrap over duplicate groups. An interval of the difference "
+        "that holds 0 shows neither a difference nor that there is none."
     )
     return Table(
         "clean", "Does multi-task training help? ResNet-50 from scratch", header, rows, notes

@@ -2,12 +2,15 @@
 
 import csv
 import io
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from busmtl.variants import Variant
+from busmtl import reported
+from busmtl.variants import Variant, marked_title
 
 from . import metrics, paper
 from .card import lookup, with_interval
@@ -35,7 +38,7 @@ class Network:
 
     @property
     def title(self) -> str:
-        return self.variant.title
+        return marked_title(self.id)
 
     @property
     def classifies(self) -> bool:
@@ -73,8 +76,8 @@ class Table:
 def all_tables(networks: list[Network]) -> list[Table]:
     """In the report's order; one that no network has figures for is left out."""
     makers = (
-        classification, segmentation, pairs, ranking, calibration, by_lesion_size,
-        without_objections, by_device, normals, cost,
+        classification, segmentation, against_paper, goals, pairs, ranking, calibration,
+        by_lesion_size, without_objections, by_device, normals, cost,
     )  # fmt: skip
     return [table for make in makers if (table := make(networks)).rows]
 
@@ -114,6 +117,45 @@ def segmentation(networks: list[Network]) -> Table:
     return Table("table2", title, ["network", *keys], rows, paper.CORRECTION_2)
 
 
+def against_paper(networks: list[Network]) -> Table:
+    """Every figure of Tables I and II that a network has: ours minus the paper's."""
+    rows = []
+    for network in networks:
+        for title, ours, theirs, sign in _beside_paper(network):
+            difference = ours - theirs
+            verdict = "met" if round(sign * difference, 3) >= 0 else "missed"
+            cells = [title, f"{ours:.3f}", f"{theirs:.3f}", f"{difference:+.3f}", verdict]
+            rows.append([network.title, *cells])
+    header = ["network", "metric", "ours", "the paper's", "difference", "row"]
+    return Table("against_paper", "Against the paper", header, rows, paper.WHY_MISSED)
+
+
+def _beside_paper(network: Network) -> Iterator[tuple[str, float, float, int]]:
+    """(metric, ours, the paper's, -1 where lower is better)."""
+    test = network.metrics["busi_test"]
+    for key, theirs in paper.TABLE_1.get(network.id, {}).items():
+        ours = test["at_threshold"]["default"][key]["value"]
+        yield TABLE_1_TITLES[key], ours, theirs, -1 if key == "fpr" else 1
+    if theirs := paper.TABLE_2.get(network.id):
+        ours = {key: each["value"] for key, each in test["segmentation"].items()}
+        yield "Tumour IoU", ours["tumour_iou_per_image_mean"], theirs["tumour"], 1
+        yield "Background IoU", ours["background_iou_pooled"], 1 - theirs["background"], 1
+
+
+def goals(networks: list[Network]) -> Table:
+    """What this project set out to reach."""
+    by_id = {network.id: network for network in networks}
+    rows = []
+    for metric, keys, least, ids in paper.GOALS:
+        for network in (by_id[each] for each in ids if each in by_id):
+            figure = lookup(network.metrics["busi_test"], keys)
+            missed = least - figure["value"]
+            verdict = "reached" if missed <= 0 else f"missed by {missed:.3f}"
+            rows.append([network.title, f"{metric} ≥ {least}", with_interval(figure), verdict])
+    header = ["network", "goal", "on BUSI test", ""]
+    return Table("goals", "Goals of this project", header, rows)
+
+
 def pairs(networks: list[Network]) -> Table:
     """Multi-task minus single-task on the same test images."""
     by_id = {network.id: network for network in networks}
@@ -130,9 +172,10 @@ def pairs(networks: list[Network]) -> Table:
                     for name, cell in zip(names, cells, strict=True)
                 ]
     notes = (
-        "Paired bootstrap over duplicate groups: an interval that holds 0 shows no difference. The "
-        "single-task networks start from the multi-task one, so this compares the last stage of "
-        "training, not multi-task training from the start."
+        "Paired bootstrap over duplicate groups: an interval that holds 0 shows neither a "
+        "difference nor that there is none. The single-task ResNet-50 networks start from the "
+        "multi-task one, so this compares the last stage of training, not multi-task training from "
+        "the start; the three with Swin-T share the stage before."
     )
     return Table("pairs", "Multi-task against single-task", PAIR_HEADER, rows, notes)
 
@@ -246,12 +289,32 @@ def normals(networks: list[Network]) -> Table:
 
 
 def cost(networks: list[Network]) -> Table:
+    """The paper asks which network is fastest."""
     rows = [
-        [network.title, f"{network.parameters / 1e6:.1f} M", f"{network.file_bytes / 2**20:.0f} MB"]
+        [
+            network.title,
+            f"{network.parameters / 1e6:.1f} M",
+            f"{network.file_bytes / 2**20:.0f} MB",
+            *_times(network.id),
+        ]
         for network in networks
     ]
-    header = ["network", "parameters", "weights file"]
-    return Table("cost", "What a network costs", header, rows)
+    header = ["network", "parameters", "weights file", "time per image", "in plain PyTorch"]
+    notes = (
+        "Time from a file's bytes to the result, image and mirror image, median on two CPU cores "
+        "by `python -m busmtl bench` (bench.md says on what machine)."
+    )
+    return Table("cost", "What a network costs", header, rows, notes)
+
+
+def _times(variant_id: str) -> list[str]:
+    """As the product serves the network, and in plain PyTorch."""
+    path = reported.FOLDER / "bench.json"
+    results = json.loads(path.read_text())["results"] if path.exists() else {}
+    measured = results.get(f"file to result, {variant_id}")
+    if measured is None:
+        return [NOT_COMPUTED] * 2
+    return [f"{np.median(measured[kind]):.0f} ms" for kind in ("product", "torch")]
 
 
 def _figure_rows(networks: list[Network], part: str, *keys: tuple[str, ...]) -> list[list[str]]:

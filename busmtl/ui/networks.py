@@ -4,7 +4,7 @@ from threading import Lock
 
 from .. import weights
 from ..predictor import Predictor
-from ..variants import BEYOND_PAPER, DEFAULT_VARIANT, get_variant
+from ..variants import DEFAULT_VARIANT, marked_title
 
 
 class Networks:
@@ -30,9 +30,4 @@ class Networks:
 
     def choices(self) -> list[tuple[str, str]]:
         """(what the user reads, id) of each."""
-        return [(_label(variant_id), variant_id) for variant_id in self.ids]
-
-
-def _label(variant_id: str) -> str:
-    title = get_variant(variant_id).title
-    return f"{title} (beyond the paper)" if variant_id in BEYOND_PAPER else title
+        return [(marked_title(variant_id), variant_id) for variant_id in self.ids]
