@@ -4,12 +4,12 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from killed_fit import IN_A_CHECKPOINT, IN_AN_EPOCH
 from safetensors.torch import load_file
 from synthetic import ROOT, make_with_splits
 
@@ -24,6 +24,7 @@ from train.initialise import InitError, initialise
 from train.recipe import PAPER, PRETRAIN
 
 EPOCHS = 3
+PATIENCE_S = 300  # for a process; a busy machine is slow
 
 
 @pytest.fixture(scope="module")
@@ -31,32 +32,19 @@ def env(tmp_path_factory):
     return make_with_splits(tmp_path_factory.mktemp("data"))
 
 
-def start_fit(env: dict[str, str], out: Path) -> subprocess.Popen:
+def run_fit(env: dict[str, str], out: Path, how=("-m", "train"), status: int = 0) -> None:
+    """how: Python's arguments before "fit". status: what the process must end with."""
     command = f"--variant lite0-mtl --recipe pretrain --init none --size 32 --epochs {EPOCHS}"
-    return subprocess.Popen(
-        [sys.executable, "-m", "train", "fit", "--out", out, *command.split()],
+    done = subprocess.run(
+        [sys.executable, *how, "fit", "--out", out, *command.split()],
         cwd=ROOT,
         env=env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        timeout=PATIENCE_S,
     )
-
-
-def run_fit(env: dict[str, str], out: Path) -> None:
-    process = start_fit(env, out)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-
-
-def kill_when(process: subprocess.Popen, condition) -> None:
-    """SIGKILL as soon as the condition holds; the run must not have ended by itself before."""
-    while not condition():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    process.stderr.close()
+    assert done.returncode == status, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -87,19 +75,15 @@ def test_a_run_learns_and_leaves_everything_behind(whole_run):
     assert str(whole_run.parent) not in json.dumps(config)
 
 
-@pytest.mark.parametrize("moment", ["inside an epoch", "while a checkpoint is written"])
+@pytest.mark.parametrize("moment", [IN_AN_EPOCH, IN_A_CHECKPOINT])
 def test_a_killed_run_resumes_to_the_same_weights(env, whole_run, tmp_path, moment):
     out = tmp_path / "run"
-    first = out / "state-001"
-    conditions = {
-        "inside an epoch": lambda: first.exists() and time.time() - first.stat().st_ctime > 0.1,
-        "while a checkpoint is written": lambda: (
-            first.exists() and (out / "state.partial").exists()
-        ),
-    }
-    kill_when(start_fit(env, out), conditions[moment])
-    assert fit_module.checkpoints(out) == [first]
-    assert len(rows_of(out)) == (1 if moment == "inside an epoch" else 2)
+    how = ("-m", "tests.killed_fit", moment)
+    run_fit(env, out, how, -signal.SIGKILL)
+    assert fit_module.checkpoints(out) == [out / "state-001"]
+    assert len(rows_of(out)) == (1 if moment == IN_AN_EPOCH else 2)
+    left = [path.name for path in out.glob("state.partial/*")]
+    assert left == ([] if moment == IN_AN_EPOCH else ["model.safetensors"])
     run_fit(env, out)
     for name in ("best.safetensors", f"state-{EPOCHS:03d}/model.safetensors"):
         expected, found = load_file(whole_run / name), load_file(out / name)
@@ -120,6 +104,7 @@ def test_another_job_in_the_same_folder_is_refused(env, whole_run):
         env=env,
         capture_output=True,
         text=True,
+        timeout=PATIENCE_S,
     )
     assert result.returncode != 0
     assert "holds another run" in result.stderr + result.stdout

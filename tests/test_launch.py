@@ -3,11 +3,11 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
+from killed_fit import IN_AN_EPOCH
 from safetensors.torch import load_file
 from synthetic import ROOT, make_with_splits
 
@@ -19,7 +19,8 @@ from train.recipe import PRETRAIN
 EPOCHS = 2
 LAUNCH = "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1"
 PORT = "--main_process_port 0 --mixed_precision no --dynamo_backend no"
-FIT = f"-m train fit --variant lite0-mtl --recipe pretrain --init none --size 32 --epochs {EPOCHS}"
+FIT = f"fit --variant lite0-mtl --recipe pretrain --init none --size 32 --epochs {EPOCHS}"
+PATIENCE_S = 300
 
 
 @pytest.fixture(scope="module")
@@ -27,32 +28,23 @@ def env(tmp_path_factory):
     return make_with_splits(tmp_path_factory.mktemp("data"))
 
 
-def launch(env: dict[str, str], out: Path) -> subprocess.Popen:
-    command = f"-m {LAUNCH} {PORT} {FIT} --out".split()
-    return subprocess.Popen(
-        [sys.executable, *command, out],
+def launch(env: dict[str, str], out: Path, *module: str) -> subprocess.CompletedProcess:
+    """module: what is launched, and its arguments before "fit"."""
+    command = [sys.executable, "-m", *LAUNCH.split(), *PORT.split(), "-m", *module, *FIT.split()]
+    return subprocess.run(
+        [*command, "--out", out],
         cwd=ROOT,
         env=env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        timeout=PATIENCE_S,
     )
 
 
 def launch_to_the_end(env: dict[str, str], out: Path) -> None:
-    process = launch(env, out)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-
-
-def stop_after_an_epoch(env: dict[str, str], out: Path) -> None:
-    process = launch(env, out)
-    while not checkpoints(out):
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.01)
-    process.terminate()  # the launcher ends its processes
-    process.communicate(timeout=60)
-    assert process.returncode != 0
+    done = launch(env, out, "train")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +81,8 @@ def test_the_batch_is_shared_out_and_not_multiplied(whole_run, env):
 
 def test_a_run_of_two_processes_resumes_to_the_same_weights(whole_run, env, tmp_path):
     out = tmp_path / "run"
-    stop_after_an_epoch(env, out)
+    killed = launch(env, out, "tests.killed_fit", IN_AN_EPOCH)
+    assert killed.returncode != 0 and "SIGKILL" in killed.stderr
     assert [path.name for path in checkpoints(out)] == ["state-001"]
     launch_to_the_end(env, out)
     for name in ("best.safetensors", f"state-{EPOCHS:03d}/model.safetensors"):
