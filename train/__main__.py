@@ -57,6 +57,28 @@ def known(data: DataFolder) -> None:
 
 
 @app.command()
+def gate_pictures(
+    packages: Annotated[Path, typer.Option(help="Folder of the unpacked packages")],
+    out: Annotated[Path, typer.Option(help="Where build/ and heldout/ are written")],
+) -> None:
+    """Collect pictures that are no ultrasound, in two halves that share no source."""
+    from .gate_pictures import write_pictures
+
+    for (half, kind), count in sorted(write_pictures(packages, out).items()):
+        typer.echo(f"{half}: {count} × {kind}")
+
+
+@app.command()
+def gate(
+    data: DataFolder, pictures: Annotated[Path, typer.Option(help="The folder of gate-pictures")]
+) -> None:
+    """Fit the gate that stops what is no ultrasound image, and measure it into busmtl/gate.json."""
+    from .gate import write_gate
+
+    write_gate(data, pictures)
+
+
+@app.command()
 def fit(
     data: DataFolder,
     variant: Annotated[str, typer.Option()],

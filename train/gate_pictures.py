@@ -35,7 +35,7 @@ FILES = (
     ("build", "drawing", "oxygen-icon-theme/**/256x256/apps/*.png"),
     ("build", "drawing", "oxygen-icon-theme/**/128x128/devices/*.png"),
     ("build", "radiograph", "pydicom_data/**/RG1_UNCR.dcm"),
-    ("heldout", "photograph", "lomiri-wallpapers-16.04/**/*.jpg"),
+    ("build", "photograph", "lomiri-wallpapers-16.04/**/*.jpg"),
     ("heldout", "photograph", "lomiri-wallpapers-20.04/**/*.jpg"),
     ("heldout", "photograph", "sklearn/datasets/images/*.jpg"),
     ("heldout", "photograph", "matplotlib/**/grace_hopper.jpg"),
@@ -58,15 +58,15 @@ LEFT_OUT = (
     *("right", "left0", "left1", "mask", "trimap", "shape_sample", "aloeR", "aloeGT", "leuvenB"),
     *("basketball2", "rubberwhale2", "graf3", "LR_06", "ela_modified", "plant_result"),
     *("logo", "phantom", "chessboard_RGB", "color.png", "multipage", "polygonstanford"),
+    *("Logo", "_char0", "digits", "/templ.", "/tmpl.", "peilin", "analogpattern", "umang"),
 )
 KIND_OF = {  # what such packages hold beside photographs
     **dict.fromkeys(("HappyFish", "WindowsLogo", "Blender", "cards", "chessboard"), "drawing"),
-    **dict.fromkeys(
-        ("detect_blob", "ellipses", "gradient", "ml.png", "pic", "smarties"), "drawing"
-    ),
+    **dict.fromkeys(("detect_blob", "ellipses", "gradient", "ml.png", "smarties"), "drawing"),
     **dict.fromkeys(("starry_night", "input.png", "horse", "plant.png"), "drawing"),
+    **dict.fromkeys((f"pic{number}" for number in range(1, 7)), "drawing"),
     **dict.fromkeys(("imageText", "notes", "text.png", "page.png"), "page of text"),
-    **dict.fromkeys(("LR_05", "sudoku", "stanford.png"), "page of text"),
+    **dict.fromkeys(("LR_05", "sudoku", "stanford.png", "text_"), "page of text"),
 }
 VOLUMES = (
     ("build", "MR", "nilearn/**/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"),
@@ -89,8 +89,12 @@ def write_pictures(packages: Path, out: Path, seed: int = 0) -> dict[tuple[str, 
     """OUT/half/kind/number-name.png; returns the number of pictures by (half, kind)."""
     random = np.random.default_rng(seed)
     counts: dict[tuple[str, str], int] = {}
+    seen = set()
     for half, kind, name, image in _all(packages, random):
         image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        if image.tobytes() in seen:
+            continue
+        seen.add(image.tobytes())
         kinds = (kind, "grey photograph") if kind == "photograph" else (kind,)
         for each in kinds:
             number = counts[half, each] = counts.get((half, each), 0) + 1
