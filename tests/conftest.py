@@ -17,6 +17,8 @@ import pytest
 from busmtl import Predictor, weights
 from busmtl.variants import get_variant
 
+pytest.register_assert_rewrite("browser")  # before a test module imports from it
+
 
 @pytest.fixture(scope="session")
 def weights_folder():
