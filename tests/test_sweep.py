@@ -6,12 +6,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from browser import ROOT, run_app
+from browser import ANSWER_S, ROOT, paths_in, run_app
 
 from busmtl.ui import sweep
 
 IMAGE = next((ROOT / "examples" / "images").glob("*.png"))
-UPLOAD_S = 3
+UPLOAD_S = 6
 PATIENCE_S = 60
 
 
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 def names(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return sorted(path.relative_to(folder).as_posix() for path in paths_in(folder))
 
 
 def test_what_is_old_goes_and_what_lies_outside_stays(folder):
@@ -44,10 +44,9 @@ def test_what_is_old_goes_and_what_lies_outside_stays(folder):
 
 
 def test_what_is_young_stays_whatever_time_it_was_copied_with(folder):
-    start = time.time()
     os.utime(folder / "hash" / "scan.png", (0, 0))
     before = names(folder)
-    sweep.sweep(folder, start - 1)
+    sweep.sweep(folder, time.time() - 3600)
     assert names(folder) == before
 
 
@@ -85,8 +84,9 @@ def test_a_running_demo_sweeps_its_own_folder_and_takes_it_along(tmp_path):
         os.utime(bystander, (0, 0))
         (own,) = (path for path in app.uploads.iterdir() if path.is_dir())
         assert own.stat().st_mode & 0o077 == 0
-        leave_behind(own)
-        sent = httpx.post(f"{app.url}/gradio_api/upload", files={"files": IMAGE.open("rb")})
+        leave_behind(own, tmp_path)
+        files = {"files": IMAGE.open("rb")}
+        sent = httpx.post(f"{app.url}/gradio_api/upload", files=files, timeout=ANSWER_S)
         assert own in Path(sent.json()[0]).parents
         deadline = time.monotonic() + PATIENCE_S
         while names(own) and time.monotonic() < deadline:
@@ -95,8 +95,9 @@ def test_a_running_demo_sweeps_its_own_folder_and_takes_it_along(tmp_path):
     assert names(app.uploads) == ["not-ours.txt"]
 
 
-def leave_behind(folder):
-    """What Gradio writes without counting it."""
-    (folder / "datahash").mkdir()
-    (folder / "datahash" / "image.png").write_bytes(IMAGE.read_bytes()[:-1])
+def leave_behind(folder, workshop):
+    """What Gradio writes without counting it, whole at once so that none is swept meanwhile."""
+    (workshop / "datahash").mkdir()
+    (workshop / "datahash" / "image.png").write_bytes(IMAGE.read_bytes()[:-1])
+    (workshop / "datahash").rename(folder / "datahash")
     (folder / "tmpxyz").touch()
