@@ -1,6 +1,7 @@
 """The command line: `python -m busmtl predict PATH... --variant ID|all --out DIR`."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -10,6 +11,7 @@ from rich.progress import track
 from rich.table import Table
 
 from . import weights
+from .ahead import one_ahead
 from .engines import ENGINES
 from .images import (
     IMAGE_SUFFIXES,
@@ -160,11 +162,12 @@ def _write_predictions(
         "w", encoding="utf-8", errors="backslashreplace", newline=""
     ) as file:
         writer = csv_writer(file)
-        for path, name, stem in track(
+        shown = track(
             items, "Predicting", console=errors, transient=True, disable=not errors.is_terminal
-        ):
+        )
+        for (_, name, stem), decoding in one_ahead(partial(_decode, frame), shown):
             try:
-                decoded = _decode(path, frame)
+                decoded = decoding.result()
             except ImageError as error:
                 all_usable = False
                 for predictor in predictors:
@@ -178,8 +181,9 @@ def _write_predictions(
     return all_usable
 
 
-def _decode(path: Path, frame: int) -> DecodedImage:
-    """frame: counted from 1."""
+def _decode(frame: int, item: tuple[Path, str, str]) -> DecodedImage:
+    """frame: counted from 1. item: the path comes first."""
+    path = item[0]
     if os.path.isdir(path):
         raise ImageError("There are no images in this folder. Choose another.")
     return decode(path, frame - 1)

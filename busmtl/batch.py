@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .ahead import one_ahead
 from .collection import Item, Member
-from .images import ImageError, decode
+from .images import DecodedImage, ImageError, decode
 from .metrics import (
     at_threshold,
     auc,
@@ -53,10 +54,13 @@ class Outcome:
 
 
 def run(predictor: Predictor, items: Iterable[Item]) -> Iterator[Outcome]:
-    """Each image in turn, in memory only while its turn lasts; a bad one costs its own row."""
-    for item in items:
+    """Each image in turn, in memory only from the turn before its own; a bad one costs its own row.
+
+    items: their bytes are read in another thread.
+    """
+    for item, decoded in one_ahead(_decode, items):
         try:
-            yield _predict(predictor, item)
+            yield _predict(predictor, item, decoded.result())
         except ImageError as error:
             yield Outcome(item, error_row(item.name, predictor.variant.id, str(error)))
         except Exception:
@@ -64,8 +68,12 @@ def run(predictor: Predictor, items: Iterable[Item]) -> Iterator[Outcome]:
             yield Outcome(item, error_row(item.name, predictor.variant.id, BROKEN))
 
 
-def _predict(predictor: Predictor, item: Item) -> Outcome:
-    prediction = predictor.predict(decode(item.image.read()))
+def _decode(item: Item) -> DecodedImage:
+    return decode(item.image.read())
+
+
+def _predict(predictor: Predictor, item: Item, decoded: DecodedImage) -> Outcome:
+    prediction = predictor.predict(decoded)
     counts, note = _compare(prediction, item.masks)
     png = None if prediction.mask is None else mask_png(prediction.mask)
     row = prediction_row(item.name, prediction)

@@ -8,10 +8,13 @@ can name a patient.
 import io
 import os
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from .preprocess import to_input
+from .variants import INPUT_SIZE
 
 MAX_FILE_BYTES = 20 * 1024**2
 MAX_PIXELS = 40_000_000
@@ -53,6 +56,13 @@ class DecodedImage:
     spacing_mm: tuple[float, float] | None
     warnings: tuple[str, ...]
     frame_count: int = 1
+    _inputs: dict[int, np.ndarray] = field(default_factory=dict, init=False, compare=False)
+
+    def input_u8(self, size: int = INPUT_SIZE) -> np.ndarray:
+        """Grey uint8 (size, size), see `to_input`: made once, however many networks look at it."""
+        if size not in self._inputs:
+            self._inputs[size] = to_input(self.image_rgb_u8, size)
+        return self._inputs[size]
 
     @property
     def size_hw(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from .images import (
 )
 from .measure import Lesion, clean_mask, measure
 from .mirror import Mirror
-from .preprocess import to_batch, to_image_size, to_input
+from .preprocess import to_batch, to_image_size
 from .variants import CLASS_NAMES, DEFAULT_VARIANT, get_variant
 from .weights import CONFIG_FILE, INPUT, Config, WeightsError, load_config, locate
 
@@ -44,7 +45,8 @@ class Prediction:
     lesions: the mask's components, largest first; empty without a mask.
     spacing_mm: mm per px (between rows, between columns), where the file or the caller states it.
     warnings: sentences for the user.
-    latency_ms: from the start of decoding (where `predict` decodes) to the result.
+    latency_ms: from the start of decoding (where `predict` decodes) to the result, without the time
+        in which it was another's turn.
     mirror: the answers for the image and its mirror image apart, where their mean is the answer.
     """
 
@@ -68,10 +70,13 @@ class Predictor:
         variant: str = DEFAULT_VARIANT,
         weights: str | Path | None = None,
         engine: str = "auto",
+        turn: AbstractContextManager | None = None,
     ):
         """variant: an id, such as "resnet50-mtl".
         weights: a folder or "hub:org/name"; None searches, see `busmtl.weights.locate`.
         engine: "auto", "openvino", or "torch".
+        turn: entered for as long as the network itself works: networks that share a lock take
+            turns, one image each.
 
         Raises ValueError for an unknown variant or engine, and WeightsError where good weights of
         this variant cannot be had.
@@ -81,6 +86,7 @@ class Predictor:
         self.config = load_config(self.folder)
         _check_contract(self.config, variant)
         self._engine = load_engine(engine, self.folder)
+        self._turn = turn or nullcontext()
 
     def predict(
         self,
@@ -97,7 +103,11 @@ class Predictor:
             raise ValueError(f"A pixel has more than 0 and at most {MAX_SPACING_MM:g} mm a side.")
         decoded = image if isinstance(image, DecodedImage) else decode(image)
         spacing_mm = decoded.spacing_mm or (mm_per_px and (mm_per_px, mm_per_px))
-        raw = self._engine.run(self._batch(decoded))
+        batch = self._batch(decoded)
+        waiting_since = time.perf_counter()
+        with self._turn:
+            start += time.perf_counter() - waiting_since
+            raw = self._engine.run(batch)
         mask_prob = self._mask_prob(raw, decoded.size_hw)
         mask = None if mask_prob is None else self._mask(mask_prob)
         outlined_nothing = mask is not None and not mask.any()
@@ -142,8 +152,7 @@ class Predictor:
             return error
 
     def _batch(self, decoded: DecodedImage) -> np.ndarray:
-        inputs = [to_input(decoded.image_rgb_u8, self.config.input.size)]
-        batch = to_batch(inputs)  # (1, 3, S, S)
+        batch = to_batch([decoded.input_u8(self.config.input.size)])  # (1, 3, S, S)
         if self.config.flip_average:
             batch = np.concatenate([batch, batch[..., ::-1]])  # (2, 3, S, S)
         return batch

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from browser import paths_in
 from gradio_client import Client, handle_file
+from gradio_client.utils import Status
 from PIL import Image
 from playwright.sync_api import expect
 from typer.testing import CliRunner
@@ -456,6 +457,40 @@ def test_a_batch_can_be_cancelled_and_keeps_what_is_done(batch_page, app, make_z
     expect(page.locator("#batch-csv")).to_be_visible()
     assert not app.keeps(source.read_bytes())
     expect(page.locator("#batch-start")).to_be_enabled()
+
+
+def test_a_long_batch_of_one_caller_does_not_hold_up_another(app, make_zip, scan_png):
+    source, _ = make_zip({f"{number}.png": scan_png for number in range(200)})
+    batch = Client(app.url, verbose=False).submit(
+        handle_file(source), DEFAULT_VARIANT, api_name="/batch"
+    )
+    while batch.status().code not in (Status.PROCESSING, Status.ITERATING):
+        assert not batch.done()
+    other = Client(app.url, verbose=False)
+    for _ in range(3):
+        other.predict(handle_file(FILES[0]), api_name="/predict")
+    other.predict(handle_file(FILES[0]), api_name="/compare")
+    assert not batch.done()
+    text, _ = batch.result(timeout=300)
+    assert text.count("\n") == 201
+
+
+def test_a_long_batch_of_one_visitor_does_not_hold_up_another(
+    batch_page, open_page, make_zip, scan_png
+):
+    source, _ = make_zip({f"{number}.png": scan_png for number in range(200)})
+    choose(batch_page, source)
+    batch_page.locator("#batch-start").click()
+    expect(batch_page.locator("#batch-table tbody tr").first).to_be_visible()
+    other = open_page()
+    other.locator("#examples label").first.click()
+    expect(other.locator("#picture .name")).to_have_text("Example: benign 1")
+    other.locator("#clear").click()
+    expect(other.locator("#picture .empty")).to_be_visible()
+    expect(batch_page.get_by_role("progressbar")).to_be_visible()
+    expect(batch_page.locator("#batch-cancel")).to_be_enabled()
+    batch_page.locator("#batch-clear").click()
+    expect(batch_page.locator("#batch-table .empty")).to_be_visible()
 
 
 def test_programs_get_rows_and_figures(app, make_zip):

@@ -220,6 +220,16 @@ def test_a_visitor_compares_on_a_phone(open_page, predictions):
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
+def test_clearing_ends_a_comparison_that_is_under_way(open_page):
+    page = open_tab(open_page)
+    page.locator("#compare-examples label").first.click()
+    expect(page.locator("#board .summary")).to_contain_text("networks have answered")
+    page.locator("#compare-clear").click()
+    expect(page.locator("#board .empty")).to_be_visible()
+    page.wait_for_timeout(1500)  # a late answer would be there by now
+    expect(page.locator("#board .empty")).to_be_visible()
+
+
 def test_the_slider_works_with_the_keyboard(open_page):
     page = open_tab(open_page)
     page.locator("#compare-examples label").first.click()

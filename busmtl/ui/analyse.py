@@ -18,10 +18,13 @@ from .examine import AS_IT_IS, Options, examine
 from .networks import Networks
 from .thresholds import Score, View
 
-# One prediction at a time has the two cores of a small server to itself. All events of this tab
-# share the line, so that a visitor's answers come in the order of the clicks.
-LINE = {"concurrency_id": "network", "concurrency_limit": 1, "trigger_mode": "multiple"}
+# The networks take turns by themselves, see `Networks`. All events of this tab that need one share
+# a line all the same, so that a visitor's answers come in the order of the clicks.
+LINE = {"concurrency_id": "analyse", "concurrency_limit": 1, "trigger_mode": "multiple"}
 LATEST = LINE | {"trigger_mode": "always_last"}  # for what a visitor drags or types
+# What needs no network waits for none, but keeps its own order.
+READING = {"concurrency_id": "reading", "concurrency_limit": 1, "show_progress": "hidden"}
+PROGRAMS = {"concurrency_id": "predict", "concurrency_limit": 2}
 PRIVATE = {"api_visibility": "private"}
 # On a phone the result lies below what was touched.
 SHOW_JS = """() => matchMedia("(max-width: 640px)").matches
@@ -73,9 +76,10 @@ def build(networks: Networks, examples: dict[str, Example]) -> None:
     shown = analyse(networks, first, networks.default)
     page = _layout(networks, examples, first, shown)
     state = _State(gr.State(first), gr.State(AS_IT_IS), gr.State(shown.score))
-    _wire_choices(networks, examples, page, state)
-    _wire_adjustments(networks, page, state)
-    endpoint.build(networks, **LINE)
+    events = _wire_choices(networks, examples, page, state)
+    events += _wire_adjustments(networks, page, state)
+    _wire_reading(page, state, events)
+    endpoint.build(networks, **PROGRAMS)
 
 
 def _layout(
@@ -102,8 +106,8 @@ def _layout(
 
 def _wire_choices(
     networks: Networks, examples: dict[str, Example], page: _Page, state: _State
-) -> None:
-    """Another image, which resets how files are read, or another network."""
+) -> list:
+    """Another image, which resets how files are read, or another network. Returns the events."""
     shown, view = _outputs(page, state), page.reading.view
     fresh = [*shown, state.image, state.options, *page.options.all, page.save.ready_file]
     uploaded = page.upload.upload(
@@ -120,41 +124,40 @@ def _wire_choices(
         **LINE,
         **PRIVATE,
     )
-    page.variant.input(
+    looked = page.variant.input(
         partial(_look_again, networks),
         [state.image, page.variant, state.options, *view],
         shown,
         **LINE,
         **PRIVATE,
     )
-    page.clear.click(_clear, state.image, [*fresh, page.upload, page.example], **LINE, **PRIVATE)
+    page.clear.click(
+        _clear,
+        [state.image, page.upload],
+        [*fresh, page.upload, page.example],
+        cancels=[uploaded, picked, looked],  # so that no late answer fills the page again
+        **READING,
+        **PRIVATE,
+    )
     for event in (uploaded, picked):
         event.then(None, js=SHOW_JS, **PRIVATE)
+    return [uploaded, picked, looked]
 
 
-def _wire_adjustments(networks: Networks, page: _Page, state: _State) -> None:
-    """How the file and the probability are read, and saving."""
+def _wire_adjustments(networks: Networks, page: _Page, state: _State) -> list:
+    """How the file is read, and saving. Returns the events that change what is shown."""
     shown, view, options = _outputs(page, state), page.reading.view, page.options
     read = partial(_read_anew, networks)
     inputs = [state.image, page.variant, *view, *options.all]
-    options.apply.click(read, inputs, [*shown, state.options], **LINE, **PRIVATE)
-    options.frame.input(read, inputs, [*shown, state.options], **LATEST, **PRIVATE)
-    options.undo.click(
+    applied = options.apply.click(read, inputs, [*shown, state.options], **LINE, **PRIVATE)
+    framed = options.frame.input(read, inputs, [*shown, state.options], **LATEST, **PRIVATE)
+    undone = options.undo.click(
         partial(_undo, networks),
         [state.image, page.variant, *view, options.frame],
         [*shown, state.options, *options.typed],
         **LINE,
         **PRIVATE,
     )
-    for component in view:
-        component.input(
-            _read_score,
-            [state.score, *view],
-            [page.card, page.reading.points],
-            show_progress="hidden",
-            **LATEST,
-            **PRIVATE,
-        )
     for kind, button in page.save.buttons.items():
         button.click(
             partial(_save, networks, kind),
@@ -163,6 +166,21 @@ def _wire_adjustments(networks: Networks, page: _Page, state: _State) -> None:
             **LINE,
             **PRIVATE,
         )
+    return [applied, framed, undone]
+
+
+def _wire_reading(page: _Page, state: _State, events: list) -> None:
+    """How the probability is read. After each of the events it is read once more, since it may have
+    been meant otherwise by the time of the answer.
+    """
+    view = page.reading.view
+    inputs, outputs = [state.score, *view], [page.card, page.reading.points]
+    for component in view:
+        component.input(
+            _read_score, inputs, outputs, trigger_mode="always_last", **READING, **PRIVATE
+        )
+    for event in events:
+        event.then(_read_score, inputs, outputs, **READING, **PRIVATE)
 
 
 def _outputs(page: _Page, state: _State) -> list[gr.Component]:
@@ -267,8 +285,10 @@ def _take_example(
     return _fresh(networks, examples[label], variant_id, View(*view))
 
 
-def _clear(before: Upload | Example | None):
+def _clear(before: Upload | Example | None, awaited: Upload | None):
+    """awaited: a file that waits for its answer."""
     remove_upload(before)
+    remove_upload(awaited)
     nothing = Shown(result.empty(), "")
     options = input_options.for_new_image(1)
     return *_shown(nothing, View()), None, AS_IT_IS, *options, "", None, None

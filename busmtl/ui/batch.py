@@ -25,10 +25,12 @@ from ..images import MAX_FILE_BYTES
 from ..rows import COLUMNS, csv_text
 from ..weights import WeightsError
 from . import batch_view as view
-from .analyse import LINE, PRIVATE
+from .analyse import PRIVATE
 from .chosen import Upload, remove_upload, upload_area
 from .networks import Networks
 
+# A batch waits for other batches only: between two of its images it is others' turn.
+LINE = {"concurrency_id": "batch", "concurrency_limit": 2, "trigger_mode": "multiple"}
 # Cancelling and clearing do not wait for the networks.
 AT_ONCE = {"concurrency_limit": None, "show_progress": "hidden", **PRIVATE}
 REDRAWN_S = 1.0  # the table while it grows
@@ -182,7 +184,7 @@ def _begin(page: Page, before: Run | None) -> dict:
     """The former results go; the files wait for their turn."""
     _remove_downloads(before)
     return _blank(page) | {
-        page.status: view.progress(0, 0, "Waiting for the network to be free."),
+        page.status: view.progress(0, 0, "Waiting for other batches to end."),
         page.table: "",
         page.start: gr.Button(interactive=False),
         page.cancel: gr.Button(interactive=True),

@@ -11,10 +11,13 @@ from .. import agreement
 from ..comparison import Networks, answers, places
 from ..images import ImageError, decode
 from . import board, compare_api, result, sweep
-from .analyse import HINT, LINE, PRIVATE, example_choice
+from .analyse import HINT, PRIVATE, READING, example_choice
 from .chosen import Example, Upload, remove_upload, upload_area
 from .examine import GONE
 
+# A line of its own: a visitor's boards come one after the other, and between two networks it is
+# others' turn.
+LINE = {"concurrency_id": "compare", "concurrency_limit": 1, "trigger_mode": "multiple"}
 # On a phone the board lies below what was touched.
 SHOW_JS = """() => matchMedia("(max-width: 640px)").matches
     && document.querySelector("#board").scrollIntoView({behavior: "smooth"})"""
@@ -36,21 +39,28 @@ def build(networks: Networks, examples: dict[str, Example]) -> None:
 
     answer = [source, shown]
     line = LINE | {"show_progress_on": shown}
-    upload.upload(
+    uploaded = upload.upload(
         partial(_take_upload, networks),
         [upload, current],
         [*answer, upload, example, current],
         **line,
         **PRIVATE,
     )
-    example.input(
+    picked = example.input(
         partial(_take_example, networks, examples),
         [example, current],
         [*answer, current],
         **line,
         **PRIVATE,
     )
-    clear.click(_clear, current, [*answer, upload, example, current], **line, **PRIVATE)
+    clear.click(
+        _clear,
+        [current, upload],
+        [*answer, upload, example, current],
+        cancels=[uploaded, picked],
+        **READING,
+        **PRIVATE,
+    )
     for event in (upload.upload, example.input):
         event(None, js=SHOW_JS, **PRIVATE)
     _build_endpoint(networks)
@@ -131,6 +141,8 @@ def _take_example(networks: Networks, examples: dict[str, Example], label, befor
         yield *answer, example
 
 
-def _clear(before: Upload | Example | None):
+def _clear(before: Upload | Example | None, awaited: Upload | None):
+    """awaited: a file that waits for its answer."""
     remove_upload(before)
+    remove_upload(awaited)
     return "", board.empty(), None, None, None
