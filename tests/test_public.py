@@ -86,7 +86,8 @@ def test_health_does_not_wait_for_a_network_that_is_being_loaded():
     networks = Networks()
     options = server.launch_options(networks, "")
     (route,) = options["app_kwargs"]["routes"]
-    with networks._lock, ThreadPoolExecutor(1) as pool:  # Playwright's loop runs in this thread
+    lock = networks._locks[DEFAULT_VARIANT]
+    with lock, ThreadPoolExecutor(1) as pool:  # Playwright's loop runs in this thread
         answer = pool.submit(lambda: asyncio.run(route.endpoint(None))).result(ANSWER_S)
     assert json.loads(answer.body)["networks"]["loaded"] == []
 
@@ -212,12 +213,36 @@ def test_a_caller_gets_a_sentence_for_a_bad_file(app, tmp_path):
     assert "Export" in sentence and "<b>" not in sentence and "/" not in sentence
 
 
-def test_two_callers_with_one_and_the_same_file_both_get_an_answer(app):
+def prob_of(endpoint, answer):
+    if endpoint == "/compare":
+        return [network["malignant_prob"] for network in answer["networks"]]
+    return (answer if endpoint == "/predict" else answer[1]["rows"][0])["malignant_prob"]
+
+
+@pytest.mark.parametrize("endpoint", ["/predict", "/compare", "/batch"])
+def test_callers_with_one_and_the_same_file_all_get_an_answer(app, endpoint):
     client = Client(app.url, verbose=False)
-    jobs = [client.submit(handle_file(FILES[2]), api_name="/predict") for _ in range(4)]
-    answers = [job.result(ANSWER_S) for job in jobs]
-    assert len({answer["malignant_prob"] for answer in answers}) == 1
-    assert tuple(answers[0]["size_hw"]) == Image.open(FILES[2]).size[::-1]
+    jobs = [client.submit(handle_file(FILES[2]), api_name=endpoint) for _ in range(4)]
+    answers = [prob_of(endpoint, job.result(ANSWER_S)) for job in jobs]
+    assert answers[0] and all(answer == answers[0] for answer in answers)
+    assert not app.keeps(FILES[2].read_bytes())
+
+
+def test_visitors_with_one_and_the_same_file_do_not_delete_each_other_s(open_page, app):
+    pages = [open_page(), open_page()]
+    for page in pages:
+        page.set_input_files("#upload input[type=file]", FILES[2])
+        expect(page.locator("#picture .name")).to_have_text(FILES[2].name)
+    pages[0].locator("#clear").click()
+    expect(pages[0].locator("#picture .empty")).to_be_visible()
+    pages[1].locator("#variant input").click()
+    pages[1].get_by_role("option").last.click()
+    expect(pages[1].locator(f"#findings [data-variant={weights.available()[-1]}]")).to_be_visible()
+    expect(pages[1].locator("#picture .name")).to_have_text(FILES[2].name)
+    assert app.keeps(FILES[2].read_bytes())
+    pages[1].locator("#clear").click()
+    expect(pages[1].locator("#picture .empty")).to_be_visible()
+    assert not app.keeps(FILES[2].read_bytes())
 
 
 METRICS = {

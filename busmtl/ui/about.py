@@ -42,8 +42,8 @@ UPLOAD = """<ul>
 <li>Your file goes to the computer that runs this page, into a temporary folder, and nowhere else.
 It is gone when you clear or replace it on the tab Analyse, and after {minutes} minutes at the
 latest, with every file made from it. When the page is shut down, the whole folder goes.</li>
-<li>Other visitors do not see it: it can be had only at a long address made from its content, which
-your browser alone is told.</li>
+<li>Other visitors do not see it: it can be had only at a long random address, which your browser
+alone is told.</li>
 <li>It is not kept for training, and neither its name nor its content is logged. Your browser keeps
 no history of it.</li>
 <li>Of a DICOM file only the picture and what it needs is read, never the patient's name. Names

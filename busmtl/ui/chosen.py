@@ -12,7 +12,10 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Upload:
-    """A visitor's file in Gradio's upload folder. Gradio has checked that it lies there."""
+    """A visitor's file in Gradio's upload folder. Gradio has checked that it lies there.
+
+    It is this visitor's alone, see `server.SeparateUpload`: whoever has it may remove it.
+    """
 
     path: Path
     name: str  # as the visitor's computer calls it: escape it
@@ -92,5 +95,5 @@ def remove_upload(image: Upload | Example | None) -> None:
     """Take an upload off the disk, with the folder that Gradio made for it."""
     if isinstance(image, Upload):
         image.path.unlink(missing_ok=True)
-        with suppress(OSError):  # another visitor's file of the same content lies there too
+        with suppress(OSError):  # swept already
             image.path.parent.rmdir()

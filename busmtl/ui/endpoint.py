@@ -8,7 +8,7 @@ import gradio as gr
 from ..engines import EngineError
 from ..images import ImageError
 from ..weights import WeightsError
-from .chosen import Upload, upload_area
+from .chosen import Upload, remove_upload, upload_area
 from .downloads import mask_file
 from .examine import Examined, Options, examine
 from .networks import Networks
@@ -47,8 +47,8 @@ ANSWER = {
 }
 DESCRIPTION = (
     "One image (PNG, JPEG, BMP, TIFF, WebP, or DICOM) through one network. mm_per_px is the "
-    "side of a pixel, 0 where unknown; frame is that of a DICOM file, from 1. Research use "
-    "only, not a diagnosis."
+    "side of a pixel, 0 where unknown; frame is that of a DICOM file, from 1. The file is deleted "
+    "when it has been read. Research use only, not a diagnosis."
 )
 
 
@@ -77,17 +77,15 @@ def build(networks: Networks, **line) -> None:
 
 
 def answer_to(networks: Networks, image: Upload | None, variant_id: str, options: Options) -> dict:
-    """Whatever is wrong becomes a gr.Error with the sentence that the page would show.
-
-    The file stays until it is swept: another caller may have sent the same one, and Gradio keeps
-    files of one content and name together.
-    """
+    """Whatever is wrong becomes a gr.Error with the sentence that the page would show."""
     if image is None:
         raise gr.Error("There is no image. Give a file.")
     try:
         return as_dict(examine(networks, image, variant_id, options))
     except (ImageError, WeightsError, EngineError) as error:
         raise gr.Error(str(error)) from None
+    finally:
+        remove_upload(image)
 
 
 def as_dict(examined: Examined) -> dict:

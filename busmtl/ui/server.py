@@ -1,6 +1,7 @@
-"""What the web server adds to the page: `/health`, and headers that guard every answer.
+"""What the web server adds to the page: `/health`, headers that guard every answer, and a folder of
+its own for each upload.
 
-Gradio hands both to its FastAPI application, see `launch_options`.
+Gradio hands the first two to its FastAPI application, see `launch_options`.
 """
 
 import base64
@@ -8,6 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Callable
 
+from gradio import route_utils
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -35,6 +37,21 @@ POLICY = {
     "form-action": "'self'",
     "frame-ancestors": "'self' https://huggingface.co https://*.hf.space",
 }
+
+
+class SeparateUpload(route_utils.GradioUploadFile):
+    """An upload whose folder nobody else gets.
+
+    Gradio names the folder after the content, so that visitors with one and the same file would
+    share it, and the first to clear it would take it from all.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sha.update(secrets.token_bytes(16))
+
+
+route_utils.GradioUploadFile = SeparateUpload  # which its parser of uploads then makes
 
 
 def launch_options(networks: Networks, script: str) -> dict:
