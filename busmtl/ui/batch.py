@@ -4,13 +4,14 @@ import logging
 import secrets
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Event
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from gradio_client.utils import python_type_to_json_schema
 
 from ..batch import Outcome, figures, masks_zip, run
 from ..collection import (
@@ -24,6 +25,7 @@ from ..engines import EngineError
 from ..images import MAX_FILE_BYTES
 from ..rows import COLUMNS, csv_text
 from ..weights import WeightsError
+from . import batch_api, sweep
 from . import batch_view as view
 from .analyse import PRIVATE
 from .chosen import Upload, remove_upload, upload_area
@@ -37,10 +39,10 @@ REDRAWN_S = 1.0  # the table while it grows
 STOPPED_S = 60  # what an image may take at most, once the visitor has cancelled
 BROKEN = "Something went wrong here, not with your files. Try again, or try another network."
 MB = 1024**2
-HINT = f"""<p class="hint">PNG, JPEG, BMP, TIFF, WebP, or DICOM, up to {MAX_FILE_BYTES // MB} MB
-each, or a zip of up to {MAX_ZIP_BYTES // MB} MB. At most {MAX_FILES} files and
-{MAX_UNPACKED_BYTES // MB} MB at once. Your files leave this server when the batch ends or when you
-clear them, the results when you clear or start anew; otherwise both within 40 minutes.</p>"""
+HINT = """<p class="hint">PNG, JPEG, BMP, TIFF, WebP, or DICOM, up to {file_mb} MB
+each, or a zip of up to {zip_mb} MB. At most {files} files and {unpacked_mb} MB at once. Your files
+leave this server when the batch ends or when you clear them, the results when you clear or start
+anew; otherwise both within {minutes} minutes.</p>"""
 OWN_DATA = """<div class="hint"><p>Add what you know, and the page measures the network on your own
 data.</p>
 <p><strong>Labels:</strong> a file named <code>labels.csv</code>, among the files or in the zip:</p>
@@ -110,7 +112,7 @@ def build(networks: Networks) -> None:
                 height=170,
                 elem_id="batch-files",
             )
-            gr.HTML(HINT)
+            gr.HTML(_hint())
             with gr.Accordion("Labels and reference masks (optional)", open=False):
                 gr.HTML(OWN_DATA)
             variant = gr.Dropdown(
@@ -140,6 +142,16 @@ def build(networks: Networks) -> None:
     page = Page(status, table, own, csv, masks, start, cancel, gr.State(None))
     _wire(networks, page, files, variant, clear)
     _publish(networks, variant)
+
+
+def _hint() -> str:
+    return HINT.format(
+        file_mb=MAX_FILE_BYTES // MB,
+        zip_mb=MAX_ZIP_BYTES // MB,
+        files=MAX_FILES,
+        unpacked_mb=MAX_UNPACKED_BYTES // MB,
+        minutes=sweep.longest_stay_minutes(),
+    )
 
 
 def _wire(networks: Networks, page: Page, files, variant, clear) -> None:
@@ -241,9 +253,11 @@ def _last(page: Page, current: Run) -> dict:
     if not current.outcomes:
         table = view.message(current.problem) if current.problem else view.empty()
         return _blank(page) | {page.table: table}
-    outcomes = current.outcomes
     if current.downloads is None:
         current.downloads = _write_downloads(current)
+        # The page keeps a run for longer than the disk keeps files: what is left are numbers.
+        current.outcomes = [replace(outcome, mask_png=None) for outcome in current.outcomes]
+    outcomes = current.outcomes
     csv, masks = current.downloads
     notes = [*current.notes, current.problem] if current.problem else current.notes
     status = view.progress(0, 0, view.summary(outcomes, current.total)) + view.notes(notes)
@@ -317,6 +331,7 @@ def _publish(networks: Networks, variant: gr.Dropdown) -> None:
     file = upload_area(label="An image or a zip", visible=False)
     csv = gr.Textbox(label="predictions.csv", visible=False)
     answer = gr.JSON(label="rows, figures, notes", visible=False)
+    answer.api_info = partial(python_type_to_json_schema, batch_api.Answer)
 
     def batch(file, variant):
         return _answer(networks, file, variant)
@@ -326,8 +341,10 @@ def _publish(networks: Networks, variant: gr.Dropdown) -> None:
     )
 
 
-def _answer(networks: Networks, file: Upload | None, variant_id: str) -> tuple[str, dict]:
-    """(text of predictions.csv, {"rows", "figures", "notes"})."""
+def _answer(
+    networks: Networks, file: Upload | None, variant_id: str
+) -> tuple[str, batch_api.Answer]:
+    """(the text of predictions.csv, the answer as JSON)."""
     files = [] if file is None else [file]
     try:
         with open_collection([(upload.path, upload.name) for upload in files]) as collection:
