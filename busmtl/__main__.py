@@ -10,15 +10,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from . import weights
+from . import known, weights
 from .ahead import one_ahead
 from .engines import ENGINES
 from .images import (
-    IMAGE_SUFFIXES,
     MAX_SPACING_MM,
+    START_BYTES,
     DecodedImage,
     ImageError,
     decode,
+    has_image_name,
     is_plausible_spacing,
 )
 from .predictor import Prediction, Predictor
@@ -142,9 +143,20 @@ def _images_in(folder: Path) -> list[Path]:
     images = [
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        if not path.name.startswith(".") and has_image_name(path, partial(_start, path))
     ]
     return sorted(images, key=natural_order) or [folder]
+
+
+def _start(path: Path) -> bytes:
+    """The first START_BYTES; nothing of what is no file or cannot be read."""
+    try:
+        if not path.is_file():  # opening a pipe could wait for ever
+            return b""
+        with path.open("rb") as file:
+            return file.read(START_BYTES)
+    except OSError:
+        return b""
 
 
 def _write_predictions(
@@ -186,7 +198,8 @@ def _decode(frame: int, item: tuple[Path, str, str]) -> DecodedImage:
     path = item[0]
     if os.path.isdir(path):
         raise ImageError("There are no images in this folder. Choose another.")
-    return decode(path, frame - 1)
+    image, _ = known.told(decode(path, frame - 1))
+    return image
 
 
 def _write_mask(prediction: Prediction, out: Path, stem: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import known
 from .ahead import one_ahead
 from .collection import Item, Member
 from .images import DecodedImage, ImageError, decode
@@ -27,6 +28,7 @@ from .rows import error_row, mask_path, mask_png, prediction_row
 from .variants import CLASS_NAMES
 
 FEW = 30  # images; with fewer of a class, or with fewer masks, figures say little
+SEEN = ("train", "validation", "test")  # parts of the data behind the networks and their figures
 THRESHOLD = 0.5  # of the column `predicted`
 BROKEN = "Something went wrong here with this image. Try it alone."
 
@@ -39,6 +41,7 @@ class Outcome:
     mask_png: the outlined lesions, None from a network that does not segment.
     counts: int (4,) TP, FP, FN, TN pixels against the reference, where there is one.
     note: why its reference masks could not be used, or "".
+    match: the image of the networks' own data that this one is or nearly is.
     """
 
     item: Item
@@ -47,6 +50,7 @@ class Outcome:
     mask_png: bytes | None = None
     counts: np.ndarray | None = None
     note: str = ""
+    match: known.Match | None = None
 
     @property
     def failed(self) -> bool:
@@ -60,7 +64,7 @@ def run(predictor: Predictor, items: Iterable[Item]) -> Iterator[Outcome]:
     """
     for item, decoded in one_ahead(_decode, items):
         try:
-            yield _predict(predictor, item, decoded.result())
+            yield _predict(predictor, item, *decoded.result())
         except ImageError as error:
             yield Outcome(item, error_row(item.name, predictor.variant.id, str(error)))
         except Exception:
@@ -68,16 +72,18 @@ def run(predictor: Predictor, items: Iterable[Item]) -> Iterator[Outcome]:
             yield Outcome(item, error_row(item.name, predictor.variant.id, BROKEN))
 
 
-def _decode(item: Item) -> DecodedImage:
-    return decode(item.image.read())
+def _decode(item: Item) -> tuple[DecodedImage, known.Match | None]:
+    return known.told(decode(item.image.read()))
 
 
-def _predict(predictor: Predictor, item: Item, decoded: DecodedImage) -> Outcome:
+def _predict(
+    predictor: Predictor, item: Item, decoded: DecodedImage, match: known.Match | None
+) -> Outcome:
     prediction = predictor.predict(decoded)
     counts, note = _compare(prediction, item.masks)
     png = None if prediction.mask is None else mask_png(prediction.mask)
     row = prediction_row(item.name, prediction)
-    return Outcome(item, row, prediction.malignant_prob, png, counts, note)
+    return Outcome(item, row, prediction.malignant_prob, png, counts, note, match)
 
 
 def _compare(prediction: Prediction, masks: tuple[Member, ...]) -> tuple[np.ndarray | None, str]:
@@ -130,7 +136,7 @@ def figures(outcomes: list[Outcome]) -> dict:
     return {
         "classification": classification,
         "segmentation": segmentation,
-        "warnings": _warnings(classification, segmentation),
+        "warnings": [*_known_images(outcomes), *_warnings(classification, segmentation)],
     }
 
 
@@ -176,6 +182,20 @@ def _segmentation(counts: np.ndarray) -> dict:
         summary["iou_pooled"] = float(iou(pooled))
         summary["dice_pooled"] = float(dice(pooled))
     return summary
+
+
+def _known_images(outcomes: list[Outcome]) -> list[str]:
+    """A warning where figures would come from images that the networks, or we, have seen."""
+    measured = [o for o in outcomes if o.item.label or o.counts is not None]
+    parts = [o.match.part for o in measured if o.match and o.match.part in SEEN]
+    if not parts:
+        return []
+    counts = ", ".join(f"{parts.count(part)} {part}" for part in SEEN if part in parts)
+    return [
+        f"Known images: {len(parts)} of {len(measured)} are in the networks' own data ({counts}), "
+        "so these figures say little about new images. Leave those out; the warnings in "
+        "predictions.csv name them."
+    ]
 
 
 def _warnings(classification: dict | None, segmentation: dict | None) -> list[str]:

@@ -17,7 +17,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from .images import IMAGE_SUFFIXES, MAX_FILE_BYTES, ImageError, check_file_size
+from .images import (
+    IMAGE_SUFFIXES,
+    MAX_FILE_BYTES,
+    START_BYTES,
+    ImageError,
+    check_file_size,
+    has_image_name,
+)
 from .rows import mask_stems, natural_order, row_names
 from .variants import CLASS_NAMES
 
@@ -31,6 +38,8 @@ MASKS_FOLDER = "masks"
 # The list of files at the end of a zip: 200 take some 20 KB, and Python reads it whole at once.
 _MAX_BYTES_TO_OPEN = 2 * 1024**2
 _BESIDE = re.compile(r"(.+)_mask(?:_\d+)?", re.IGNORECASE | re.DOTALL)  # as BUSI names its masks
+# For bzip2 and LZMA, Python unpacks without one.
+_UNPACKED_WITH_A_LIMIT = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini"}
 _TOO_MANY = f"At most {MAX_FILES} files can be taken at once. Split them and try again."
 
@@ -147,11 +156,11 @@ def _members_of_zip(
         raise CollectionError(
             "The zip is locked with a password. Make it again without a password."
         )
-    known = [info for info in infos if _suffix(info) in (*IMAGE_SUFFIXES, ".csv")]
+    known = [info for info in infos if _is_wanted(archive, info)]
     if len(known) < len(infos):
         notes.append(
             f"{_count(len(infos) - len(known), 'file')} in the zip passed over: the names do not "
-            f"end in {', '.join(IMAGE_SUFFIXES)}."
+            f"end in {', '.join(IMAGE_SUFFIXES)}, and it is not DICOM."
         )
     top = PurePosixPath(_clean(name).rpartition("/")[2]).stem if with_its_name else ""
     members = [_member_of_zip(archive, info, PurePosixPath(top)) for info in known]
@@ -193,8 +202,7 @@ def _read_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo, leads_outside:
         )
     if info.flag_bits & 1:
         raise ImageError("This file is locked with a password. Make the zip again without one.")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # For bzip2 and LZMA, Python unpacks without a limit.
+    if info.compress_type not in _UNPACKED_WITH_A_LIMIT:
         raise ImageError(
             "This file is packed in an unusual way. Make the zip again with ordinary compression."
         )
@@ -213,8 +221,21 @@ def _is_leftover(info: zipfile.ZipInfo) -> bool:
     return "__MACOSX" in folders or name.startswith(".") or name.casefold() in _LEFT_BY_SYSTEMS
 
 
-def _suffix(info: zipfile.ZipInfo) -> str:
-    return PurePosixPath(info.filename).suffix.lower()
+def _is_wanted(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
+    """An image or a table."""
+    path = PurePosixPath(_clean(info.filename))
+    return path.suffix.lower() == ".csv" or has_image_name(path, partial(_start, archive, info))
+
+
+def _start(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """The first START_BYTES; nothing of a file that cannot be unpacked."""
+    if info.compress_type not in _UNPACKED_WITH_A_LIMIT:
+        return b""
+    try:
+        with archive.open(info) as file:
+            return file.read(START_BYTES)
+    except Exception:  # as in _read_zipped
+        return b""
 
 
 def _clean(name: str) -> str:

@@ -8,7 +8,9 @@ can name a patient.
 import io
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -21,6 +23,7 @@ MAX_PIXELS = 40_000_000
 MIN_SIDE = 32  # px
 MAX_SPACING_MM = 5.0  # a pixel: far above any ultrasound image, where lesions are of this size
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm")
+START_BYTES = 132  # by which a DICOM file is told
 
 _PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _MAX_PAGES_COUNTED = 100
@@ -194,6 +197,16 @@ def _from_bytes(data: bytes) -> DecodedImage:
             "another kind, incomplete, or damaged. Export the image again in one of these formats."
         ) from error
     return _from_pil(image)
+
+
+def has_image_name(path: PurePath, start: Callable[[], bytes]) -> bool:
+    """Whether a file in a folder or a zip is meant as an image: by the end of its name, or, since
+    PACS export DICOM under bare names, by "DICM" in its first START_BYTES, which `start` reads.
+    """
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return True
+    is_index = path.name.upper() == "DICOMDIR"  # of other files, without an image
+    return not is_index and start()[128:START_BYTES] == b"DICM"
 
 
 def is_dicom(data: bytes) -> bool:

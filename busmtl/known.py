@@ -5,12 +5,14 @@ measures the search (`known.json`). NumPy and Pillow only; a search takes a few 
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from .images import DecodedImage
 
 TABLE = Path(__file__).parent / "known.npz"
 MEASURED = Path(__file__).parent / "known.json"
@@ -99,6 +101,14 @@ def find(image_rgb_u8: np.ndarray) -> Match | None:
         return None
     found = (table.data_sets[nearest], table.images[nearest], table.parts[nearest])
     return Match(*map(str, found), same=bool(same[nearest]))
+
+
+def told(image: DecodedImage) -> tuple[DecodedImage, Match | None]:
+    """The image with a warning where it is known, and as which. Ask before any crop hides it."""
+    match = find(image.image_rgb_u8)
+    if match is None:
+        return image, None
+    return replace(image, warnings=(*image.warnings, match.sentence)), match
 
 
 @cache

@@ -20,8 +20,9 @@ from busmtl.__main__ import app as command_line
 from busmtl.batch import figures, masks_zip, read_reference, run
 from busmtl.collection import CollectionError, open_collection, read_labels
 from busmtl.images import ImageError
-from busmtl.rows import csv_text
-from busmtl.ui import batch_view
+from busmtl.rows import COLUMNS, csv_text
+from busmtl.ui import batch as tab
+from busmtl.ui import batch_api, batch_view, sweep
 from busmtl.variants import DEFAULT_VARIANT
 
 pytest_plugins = ["browser"]
@@ -100,6 +101,19 @@ def test_a_zip_gives_its_images_in_natural_order(make_zip, scan_png):
     collection = opened(source)
     assert [item.name for item in collection.items] == ["x.dcm", "scan 2.PNG", "scan 10.png"]
     assert len(collection.notes) == 1 and "1 file in the zip passed over" in collection.notes[0]
+
+
+def test_dicom_under_bare_names_is_taken(make_zip, scan_png):
+    dicom = bytes(128) + b"DICM" + bytes(100)
+    taken = dict.fromkeys(("IM1", "1.2.840.5", "a/IM2"), dicom)
+    left = {"DICOMDIR": dicom, "README": b"DICM", "empty": b"", "notes": bytes(200)}
+    source = make_zip(taken | left | {"a.png": scan_png})
+    with zipfile.ZipFile(source[0], "a") as archive:
+        archive.writestr("odd", dicom, zipfile.ZIP_LZMA)
+    collection = opened(source)
+    names = {item.name for item in collection.items}
+    assert names == {"IM1", "1.2.840.5", "IM2", "a.png"}
+    assert "5 files in the zip passed over" in collection.notes[0]
 
 
 def test_names_that_repeat_get_their_folder_and_a_numbered_mask(make_zip, scan_png):
@@ -375,6 +389,49 @@ def test_networks_with_one_task(own_data, predictor_for, variant_id):
     assert html.count("<tr") >= 5 and not re.search(">(None|nan)", html)
 
 
+def test_known_images_are_told_in_the_rows_and_with_the_figures(make_zip, scan_png, predictor_for):
+    members = {"own.png": scan_png, "theirs.png": FILES[0].read_bytes()}
+    labels = b"image,label\nown,benign\ntheirs,benign\n"
+    outcomes = run_zip(make_zip(members | {"labels.csv": labels}), predictor_for(SMALLEST))
+    warnings = {outcome.row["image"]: outcome.row["warnings"] for outcome in outcomes}
+    assert "This image is in the validation data" in warnings["theirs.png"]
+    assert "validation data" not in warnings["own.png"]
+    first, *_ = figures(outcomes)["warnings"]
+    assert first.startswith("Known images: 1 of 2 are in the networks' own data (1 validation)")
+    assert not [each for each in figures(outcomes[:1])["warnings"] if "Known" in each]
+
+
+def test_a_run_keeps_no_masks_once_they_can_be_downloaded(
+    make_zip, scan_png, predictor_for, tmp_path
+):
+    outcomes = run_zip(make_zip({"a.png": scan_png}), predictor_for(SMALLEST))
+    current = tab.Run(tmp_path / "downloads", total=1, outcomes=outcomes)
+    page = tab.Page(*vars(tab.Page)["__dataclass_fields__"])
+    for _ in range(2):  # the run's own end, and that of Cancel
+        shown = tab._last(page, current)
+        assert shown["run"] is current and "a.png" in shown["table"]
+        assert [outcome.mask_png for outcome in current.outcomes] == [None]
+        with zipfile.ZipFile(current.downloads[1]) as archive:
+            assert archive.namelist() == [f"masks/{SMALLEST}/a.png"]
+
+
+def test_the_hint_promises_what_the_sweep_keeps(monkeypatch):
+    monkeypatch.setenv(sweep.VARIABLE, "7200")
+    assert "otherwise both within 130 minutes" in tab._hint()
+
+
+def test_programs_are_told_the_types_of_rows_and_figures(own_data, predictor_for):
+    assert tuple(batch_api.Row.__annotations__) == COLUMNS
+    answer = figures(run_zip(own_data[0], predictor_for(SMALLEST)))
+    assert answer.keys() == batch_api.Figures.__annotations__.keys()
+    for part, types in (
+        ("classification", batch_api.Classification),
+        ("segmentation", batch_api.Segmentation),
+    ):
+        assert answer[part].keys() == types.__annotations__.keys()
+    assert answer["classification"]["tpr"].keys() == batch_api.Rate.__annotations__.keys()
+
+
 # ---- the tab
 
 
@@ -509,5 +566,7 @@ def test_programs_get_rows_and_figures(app, make_zip):
     assert answer["figures"]["classification"]["malignant"] == 1
     assert answer["figures"]["segmentation"]["images"] == 2
     assert not app.keeps(source.read_bytes())
+    types = client.view_api(return_format="dict")["named_endpoints"]["/batch"]["returns"]
+    assert "malignant_prob: None | float" in types[1]["python_type"]["type"]
     with pytest.raises(Exception, match="There are no files"):
         client.predict(None, DEFAULT_VARIANT, api_name="/batch")

@@ -77,6 +77,16 @@ def test_a_folder_gives_rows_and_masks(embedded, folder, tmp_path, predictor_for
         assert_row(row, prediction)
 
 
+def test_dicom_under_a_bare_name_is_found_in_a_folder(embedded, folder, tmp_path):
+    embedded(SMALLEST)
+    dicom = Path(pydicom.data.get_testdata_file("CT_small.dcm")).read_bytes()
+    for name in ("IM1", "DICOMDIR"):
+        (folder / name).write_bytes(dicom)
+    result, rows = predict(tmp_path / "out", folder, "--variant", SMALLEST)
+    assert result.exit_code == 0, result.output
+    assert [row["image"] for row in rows] == ["IM1", "scan 1.jpg", "scan 2.PNG", "scan 10.png"]
+
+
 def assert_row(row, prediction):
     malignant = float(row["malignant_prob"])
     assert malignant == pytest.approx(prediction.malignant_prob, abs=1e-5)

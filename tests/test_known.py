@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ from PIL import Image
 
 from busmtl import known
 from busmtl.images import decode
+from busmtl.ui import compare
+from busmtl.ui.chosen import Upload
+from busmtl.ui.examine import Options, examine
 from train import splits
 from train.known import CHANGES, write_known
 
@@ -35,6 +39,21 @@ def test_changed_copies_are_found(change):
         found = known.find(CHANGES[change](pixels(path)))
         assert (found.image, found.same) == (path.stem.partition("-")[2], False)
     assert found.sentence.startswith("This image is nearly the same as one in the validation data")
+
+
+def test_a_crop_does_not_hide_a_known_image(predictor_for):
+    networks = SimpleNamespace(get=predictor_for)
+    corner = Options(sides=(0, 0, 120, 90))
+    examined = examine(networks, Upload(IMAGES[0], "a.png"), "lite0-mtl", corner)
+    assert known.find(examined.image.image_rgb_u8) is None
+    said = [*examined.prediction.warnings, *examined.notes]
+    assert sum("This image is in the validation data" in sentence for sentence in said) == 1
+
+
+def test_the_comparison_tells_of_a_known_image(predictor_for):
+    networks = SimpleNamespace(get=predictor_for, ids=["lite0-mtl"])
+    *_, (_, html) = list(compare.compare(networks, Upload(IMAGES[0], "a.png")))
+    assert html.count("This image is in the validation data") == 1
 
 
 def test_the_note_on_a_training_image():

@@ -7,7 +7,7 @@ from functools import partial
 import gradio as gr
 from gradio_client.utils import python_type_to_json_schema
 
-from .. import agreement
+from .. import agreement, known
 from ..comparison import Networks, answers, places
 from ..images import ImageError, decode
 from . import board, compare_api, result, sweep
@@ -83,7 +83,8 @@ def compare(networks: Networks, image: Upload | Example | None) -> Iterator[tupl
 def _boards(networks: Networks, image: Upload | Example) -> Iterator[tuple]:
     if not image.path.exists():
         raise ImageError(GONE)
-    decoded, reference = decode(image.path), None
+    decoded, _ = known.told(decode(image.path))
+    reference = None
     if isinstance(image, Example):
         reference = result.Reference(image.pathology, image.reference_mask())
     shown = board.Board(image.name, decoded, reference, places(networks))
@@ -100,7 +101,7 @@ def compare_for_programs(networks: Networks, file: Upload | None) -> compare_api
     if file is None:
         raise gr.Error("Give an image file.")
     try:
-        decoded = decode(file.path)
+        decoded, _ = known.told(decode(file.path))
     except ImageError as error:
         raise gr.Error(str(error)) from None
     finally:

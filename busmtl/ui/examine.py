@@ -59,8 +59,6 @@ class Examined:
     def notes(self) -> tuple[str, ...]:
         """Sentences for the visitor, beyond those of the prediction itself."""
         notes = []
-        if match := known.find(self.image.image_rgb_u8):
-            notes.append(match.sentence)
         if self.crop is not None:
             notes.append(
                 "Mask and numbers are those of the cropped image: columns "
@@ -102,7 +100,7 @@ def examine(
     if not image.path.exists():
         raise ImageError(GONE)
     _check_scale(options.mm_per_px)
-    whole = decode(image.path, options.frame - 1)
+    whole, _ = known.told(decode(image.path, options.frame - 1))  # a crop would hide it
     crop = crop_of(whole.size_hw, *options.sides)
     seen = cut(whole, crop) if crop else whole
     predictor = networks.get(variant_id)
