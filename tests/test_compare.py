@@ -191,6 +191,13 @@ def test_what_is_no_image_gets_a_sentence(tmp_path, content, words):
 
 
 @pytest.fixture(scope="module")
+def app(app):
+    """With all networks loaded, which may take longer than an answer."""
+    Client(app.url, verbose=False).predict(handle_file(FILES[0]), api_name="/compare")
+    return app
+
+
+@pytest.fixture(scope="module")
 def predictions():
     """Of the first example, by all networks that are embedded."""
     return [Predictor(variant_id).predict(FILES[0]) for variant_id in weights.available()]
