@@ -12,6 +12,7 @@ import numpy as np
 from . import known
 from .ahead import one_ahead
 from .collection import Item, Member
+from .gate import warned
 from .images import DecodedImage, ImageError, decode
 from .metrics import (
     at_threshold,
@@ -73,7 +74,7 @@ def run(predictor: Predictor, items: Iterable[Item]) -> Iterator[Outcome]:
 
 
 def _decode(item: Item) -> tuple[DecodedImage, known.Match | None]:
-    return known.told(decode(item.image.read()))
+    return known.told(warned(decode(item.image.read())))
 
 
 def _predict(

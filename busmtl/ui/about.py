@@ -1,6 +1,6 @@
 """The tab "About": what the demo is for, how good the networks are, what happens to an upload.
 
-Every figure is read from the networks' own metrics.json; none is typed here.
+Every figure is read from the networks' own metrics.json and from gate.json; none is typed here.
 """
 
 import json
@@ -10,7 +10,7 @@ from importlib import metadata
 
 import gradio as gr
 
-from .. import __version__, weights
+from .. import __version__, gate, weights
 from ..engines import ENGINES
 from ..variants import get_variant
 from . import sweep
@@ -64,6 +64,7 @@ def build(networks: Networks) -> None:
         ("Intended use", INTENDED_USE),
         ("How good it is", figures(measured)),
         ("Limits", limits(measured, networks.default)),
+        ("Which pictures are stopped", stopped_pictures(json.loads(gate.MEASURED.read_text()))),
         ("What happens to an upload", UPLOAD.format(minutes=sweep.longest_stay_minutes())),
         (
             "Data and citations",
@@ -195,6 +196,42 @@ def _points_on_prevalence(metrics: dict) -> list[str]:
         f"The probability fits a place where about {test['malignant'] / test['images']:.0%} of the "
         "lesions are malignant, as in BUSI. Where cancer is rarer it is too high."
     ]
+
+
+def stopped_pictures(measured: dict) -> str:
+    """measured: gate.json. One row for each data set and each kind of other picture."""
+    kinds = measured["heldout"]
+    rows = [_stopped_row(f"Ultrasound, {title}", n) for title, n in measured["ultrasound"].items()]
+    rows += [
+        _stopped_row(kind.capitalize() if kind.islower() else kind, kinds[kind]) for kind in kinds
+    ]
+    head = "".join(
+        f'<th scope="col">{title}</th>'
+        for title in ("Kind", "Pictures", "Stopped", "Told rightly what it is")
+    )
+    pictures, stopped = (sum(n[key] for n in kinds.values()) for key in ("pictures", "stopped"))
+    text = measured["notes"]["text"]
+    return f"""<p>On Analyse and Compare, an upload that does not look like ultrasound is stopped
+with the reason, and you may go on all the same. In Batch it gets a warning in its row. The check
+cannot tell breast ultrasound from other ultrasound.</p>
+<div class="wide" role="region" aria-label="Pictures stopped, by kind" tabindex="0">
+<table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>
+<p class="aside">Ultrasound: none of them should be stopped. The others:
+pictures from sources not used while building the check; {stopped} of {pictures} were stopped
+({stopped / pictures:.1%}), those of the last column with the right reason. None at hand, so not
+measured: {", ".join(measured["not_at_hand"])}.</p>
+<p class="aside">Text that is burned into an image gets a note. Of {text["looked_at"]} validation
+images, {text["noted"]} got it, {text["right"]} of them rightly. Callipers and two views in one
+picture get none.</p>"""
+
+
+def _stopped_row(kind: str, counts: dict) -> str:
+    share = counts["stopped"] / counts["pictures"]
+    right = counts.get("right_reason", "–")
+    return (
+        f'<tr><th scope="row">{kind}</th><td>{counts["pictures"]}</td>'
+        f"<td>{counts['stopped']} ({share:.1%})</td><td>{right}</td></tr>"
+    )
 
 
 def versions(measured: dict[str, dict]) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from ..images import ImageError, decode
 from ..weights import WeightsError
 from . import downloads, endpoint, input_options, result, sweep, thresholds
 from .chosen import Example, Upload, remove_upload, upload_area
-from .examine import AS_IT_IS, Options, examine
+from .examine import AS_IT_IS, Options, Stopped, examine
 from .networks import Networks
 from .thresholds import Score, View
 
@@ -37,12 +37,16 @@ NO_IMAGE = "There is no result to save. Choose an image first."
 
 
 class Shown(NamedTuple):
-    """What stands on the page: two pieces of HTML, the score, and the file's number of frames."""
+    """What stands on the page: two pieces of HTML, the score, and the file's number of frames.
+
+    stopped: by the gate, so that the page offers to go on.
+    """
 
     picture: str
     findings: str
     score: Score | None = None
     frame_count: int = 1
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class _Page:
     options: input_options.Controls
     clear: gr.Button
     picture: gr.HTML
+    anyway: gr.Button
     save: downloads.Controls
     card: gr.HTML
     reading: thresholds.Controls
@@ -95,13 +100,16 @@ def _layout(
             clear = gr.Button("Clear", elem_id="clear")
         with gr.Column(scale=6, min_width=320, elem_id="view"):
             picture = gr.HTML(shown.picture, elem_id="picture")
+            anyway = anyway_button("anyway")
             _layer_controls()
             save = downloads.controls()
         with gr.Column(scale=4, min_width=280, elem_id="findings"):
             card = gr.HTML(thresholds.card(shown.score, View()))
             reading = thresholds.controls(shown.score)
             findings = gr.HTML(shown.findings)
-    return _Page(upload, example, variant, options, clear, picture, save, card, reading, findings)
+    return _Page(
+        upload, example, variant, options, clear, picture, anyway, save, card, reading, findings
+    )
 
 
 def _wire_choices(
@@ -148,12 +156,19 @@ def _wire_adjustments(networks: Networks, page: _Page, state: _State) -> list:
     """How the file is read, and saving. Returns the events that change what is shown."""
     shown, view, options = _outputs(page, state), page.reading.view, page.options
     read = partial(_read_anew, networks)
-    inputs = [state.image, page.variant, *view, *options.all]
+    inputs = [state.image, page.variant, state.options, *view, *options.all]
+    went_on = page.anyway.click(
+        partial(_go_on, networks),
+        [state.image, page.variant, state.options, *view],
+        [*shown, state.options],
+        **LINE,
+        **PRIVATE,
+    )
     applied = options.apply.click(read, inputs, [*shown, state.options], **LINE, **PRIVATE)
     framed = options.frame.input(read, inputs, [*shown, state.options], **LATEST, **PRIVATE)
     undone = options.undo.click(
         partial(_undo, networks),
-        [state.image, page.variant, *view, options.frame],
+        [state.image, page.variant, state.options, *view, options.frame],
         [*shown, state.options, *options.typed],
         **LINE,
         **PRIVATE,
@@ -166,7 +181,7 @@ def _wire_adjustments(networks: Networks, page: _Page, state: _State) -> list:
             **LINE,
             **PRIVATE,
         )
-    return [applied, framed, undone]
+    return [went_on, applied, framed, undone]
 
 
 def _wire_reading(page: _Page, state: _State, events: list) -> None:
@@ -185,11 +200,29 @@ def _wire_reading(page: _Page, state: _State, events: list) -> None:
 
 def _outputs(page: _Page, state: _State) -> list[gr.Component]:
     """Where `_shown` goes."""
-    return [page.picture, page.card, page.reading.points, page.findings, state.score]
+    return [
+        page.picture,
+        page.anyway,
+        page.card,
+        page.reading.points,
+        page.findings,
+        state.score,
+    ]
 
 
 def _shown(shown: Shown, view: View) -> list:
-    return [shown.picture, *_reading(shown.score, view), shown.findings, shown.score]
+    return [
+        shown.picture,
+        gr.update(visible=shown.stopped),
+        *_reading(shown.score, view),
+        shown.findings,
+        shown.score,
+    ]
+
+
+def anyway_button(elem_id: str) -> gr.Button:
+    """Seen only while the gate stops the picture."""
+    return gr.Button("Analyse it anyway", visible=False, elem_id=elem_id)
 
 
 def example_choice(examples: dict[str, Example], first: Example | None, elem_id: str) -> gr.Radio:
@@ -251,6 +284,9 @@ def analyse(
             thresholds.score_of(examined.predictor, prediction),
             examined.image.frame_count,
         )
+    except Stopped as stop:
+        picture = result.stopped(image.name, str(stop), stop.image, stop.crop)
+        return Shown(picture, "", frame_count=stop.image.frame_count, stopped=True)
     except (ImageError, WeightsError, EngineError) as error:
         return Shown(result.message(image.name, str(error)), "")
     except Exception:  # the visitor must not keep looking at the previous image's result
@@ -305,16 +341,24 @@ def _look_again(networks: Networks, image, variant_id: str, options: Options, *v
     return _shown(analyse(networks, image, variant_id, options), View(*view))
 
 
-def _read_anew(networks: Networks, image, variant_id: str, choice, free, share, *typed):
+def _go_on(networks: Networks, image, variant_id: str, options: Options, *view):
+    """The same image, although the gate objects."""
+    options = replace(options, gated=False)
+    return *_look_again(networks, image, variant_id, options, *view), options
+
+
+def _read_anew(
+    networks: Networks, image, variant_id: str, before: Options, choice, free, share, *typed
+):
     """The same image with the options as they stand in their components."""
-    options = input_options.options_of(*typed)
+    options = replace(input_options.options_of(*typed), gated=before.gated)
     return *_look_again(networks, image, variant_id, options, choice, free, share), options
 
 
-def _undo(networks: Networks, image, variant_id: str, choice, free, share, frame: int):
+def _undo(networks: Networks, image, variant_id: str, before: Options, *view_and_frame):
     """The same frame, without the scale and the crop that were typed."""
     empty = [None] * 5
-    return *_read_anew(networks, image, variant_id, choice, free, share, frame, *empty), *empty
+    return *_read_anew(networks, image, variant_id, before, *view_and_frame, *empty), *empty
 
 
 def _read_score(score: Score | None, *view) -> tuple[str, str]:

@@ -7,11 +7,11 @@ from functools import partial
 import gradio as gr
 from gradio_client.utils import python_type_to_json_schema
 
-from .. import agreement, known
+from .. import agreement, gate, known
 from ..comparison import Networks, answers, places
 from ..images import ImageError, decode
 from . import board, compare_api, result, sweep
-from .analyse import HINT, PRIVATE, READING, example_choice
+from .analyse import HINT, PRIVATE, READING, anyway_button, example_choice
 from .chosen import Example, Upload, remove_upload, upload_area
 from .examine import GONE
 
@@ -36,8 +36,9 @@ def build(networks: Networks, examples: dict[str, Example]) -> None:
             clear = gr.Button("Clear", elem_id="compare-clear")
     source = gr.HTML()
     shown = gr.HTML(board.empty(), elem_id="board")
+    anyway = anyway_button("compare-anyway")
 
-    answer = [source, shown]
+    answer = [source, shown, anyway]
     line = LINE | {"show_progress_on": shown}
     uploaded = upload.upload(
         partial(_take_upload, networks),
@@ -53,11 +54,12 @@ def build(networks: Networks, examples: dict[str, Example]) -> None:
         **line,
         **PRIVATE,
     )
+    went_on = anyway.click(partial(_go_on, networks), current, answer, **line, **PRIVATE)
     clear.click(
         _clear,
         [current, upload],
         [*answer, upload, example, current],
-        cancels=[uploaded, picked],
+        cancels=[uploaded, picked, went_on],
         **READING,
         **PRIVATE,
     )
@@ -87,6 +89,8 @@ def _boards(networks: Networks, image: Upload | Example) -> Iterator[tuple]:
     reference = None
     if isinstance(image, Example):
         reference = result.Reference(image.pathology, image.reference_mask())
+    else:
+        decoded = gate.warned(decoded)
     shown = board.Board(image.name, decoded, reference, places(networks))
     yield board.source(decoded), shown.html()
     for place in answers(networks, decoded):
@@ -101,7 +105,7 @@ def compare_for_programs(networks: Networks, file: Upload | None) -> compare_api
     if file is None:
         raise gr.Error("Give an image file.")
     try:
-        decoded, _ = known.told(decode(file.path))
+        decoded, _ = known.told(gate.warned(decode(file.path)))
     except ImageError as error:
         raise gr.Error(str(error)) from None
     finally:
@@ -130,20 +134,47 @@ def _take_upload(networks: Networks, upload: Upload | None, before) -> Iterator[
     """The file in the upload area becomes the current image; the area is ready for the next."""
     if upload is None or not isinstance(before, Upload) or before.path != upload.path:
         remove_upload(before)
-    yield gr.skip(), gr.skip(), None, None, upload
+    yield gr.skip(), gr.skip(), gr.skip(), None, None, upload
+    stopped = _stopped(upload)
+    if stopped is not None:
+        yield "", stopped, _seen(True), gr.skip(), gr.skip(), gr.skip()
+        return
     for answer in compare(networks, upload):
-        yield *answer, gr.skip(), gr.skip(), gr.skip()
+        yield *answer, _seen(False), gr.skip(), gr.skip(), gr.skip()
+
+
+def _stopped(image: Upload | None) -> str | None:
+    """HTML with the reason where the gate objects. What cannot be decoded is left to `compare`."""
+    if image is None:
+        return None
+    try:
+        decoded = decode(image.path)
+    except ImageError:
+        return None
+    objection = gate.objection(decoded.image_rgb_u8)
+    return objection and result.stopped(image.name, objection, decoded, None)
+
+
+def _go_on(networks: Networks, image: Upload | Example | None) -> Iterator[tuple]:
+    """The same image, although the gate objects."""
+    for answer in compare(networks, image):
+        yield *answer, _seen(False)
+
+
+def _seen(visible: bool) -> dict:
+    """The update of the button by which one goes on."""
+    return gr.update(visible=visible)
 
 
 def _take_example(networks: Networks, examples: dict[str, Example], label, before):
     remove_upload(before)
     example = examples[label]
     for answer in compare(networks, example):
-        yield *answer, example
+        yield *answer, _seen(False), example
 
 
 def _clear(before: Upload | Example | None, awaited: Upload | None):
     """awaited: a file that waits for its answer."""
     remove_upload(before)
     remove_upload(awaited)
-    return "", board.empty(), None, None, None
+    return "", board.empty(), _seen(False), None, None, None

@@ -1,10 +1,10 @@
 """One image, as the visitor wants it read, through one network: what the page shows and saves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .. import known
+from .. import gate, known
 from ..crop import Crop, crop_of, cut
 from ..images import MAX_SPACING_MM, DecodedImage, ImageError, decode, is_plausible_spacing
 from ..mirror import MASK, load_record
@@ -30,14 +30,25 @@ class Options:
 
     frame: of a DICOM file, counted from 1. mm_per_px: for files without a scale of their own.
     sides: left, top, right, bottom of the crop in px of the whole image, None for its own edge.
+    gated: whether a picture that does not look like ultrasound is stopped, not only remarked on.
     """
 
     frame: int = 1
     mm_per_px: float | None = None
     sides: tuple[float | None, ...] = (None, None, None, None)
+    gated: bool = False
 
 
-AS_IT_IS = Options()
+AS_IT_IS = Options(gated=True)
+
+
+class Stopped(ImageError):
+    """The gate objects to the picture: no network has seen it. image: what they would have seen."""
+
+    def __init__(self, objection: str, image: DecodedImage, crop: Crop | None):
+        super().__init__(objection)
+        self.image = image
+        self.crop = crop
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +70,8 @@ class Examined:
     def notes(self) -> tuple[str, ...]:
         """Sentences for the visitor, beyond those of the prediction itself."""
         notes = []
+        if gate.has_text(self.image.image_rgb_u8):
+            notes.append(gate.TEXT)
         if self.crop is not None:
             notes.append(
                 "Mask and numbers are those of the cropped image: columns "
@@ -96,13 +109,19 @@ class Examined:
 def examine(
     networks: Networks, image: Upload | Example, variant_id: str, options: Options
 ) -> Examined:
-    """Raises ImageError, WeightsError, or EngineError, each a sentence for the visitor."""
+    """Raises ImageError, WeightsError, or EngineError, each a sentence for the visitor; Stopped is
+    an ImageError.
+    """
     if not image.path.exists():
         raise ImageError(GONE)
     _check_scale(options.mm_per_px)
     whole, _ = known.told(decode(image.path, options.frame - 1))  # a crop would hide it
     crop = crop_of(whole.size_hw, *options.sides)
     seen = cut(whole, crop) if crop else whole
+    if isinstance(image, Upload) and (objection := _objection(whole, seen)):
+        if options.gated:
+            raise Stopped(objection, seen, crop)
+        seen = replace(seen, warnings=(*seen.warnings, objection))
     predictor = networks.get(variant_id)
     return Examined(
         name=image.name,
@@ -113,6 +132,16 @@ def examine(
         prediction=predictor.predict(seen, mm_per_px=options.mm_per_px),
         reference=_reference(image, crop),
     )
+
+
+def _objection(whole: DecodedImage, seen: DecodedImage) -> str | None:
+    """The gate's. It is enough that it lets the whole image or its part pass: the part may be
+    small, the whole a screen with much around the scan.
+    """
+    objection = gate.objection(seen.image_rgb_u8)
+    if objection is None or seen is whole:
+        return objection
+    return objection if gate.objection(whole.image_rgb_u8) else None
 
 
 def _check_scale(mm_per_px: float | None) -> None:

@@ -49,6 +49,16 @@ def message(name: str, text: str) -> str:
     )
 
 
+def stopped(name: str, text: str, image: DecodedImage, crop: Crop | None) -> str:
+    """In the place of a result: the picture, and why no network has seen it."""
+    base = _img("base", render.image_png(image.image_rgb_u8, _SHOWN_SIDE), "The picture")
+    return (
+        '<div class="stopped" role="alert"><strong>Stopped before the analysis</strong>'
+        f"<p>{escape(text)}</p></div>"
+        f"{_figure(name, image.size_hw, crop, [base], [])}"
+    )
+
+
 def picture(
     name: str,
     image: DecodedImage,
@@ -62,7 +72,6 @@ def picture(
     crop: where the image lies in the whole one; None where it is the whole.
     unsure: bool (S, S), places that belong to the mask or not, stretched over the image.
     """
-    height, width = image.size_hw
     base = render.image_png(image.image_rgb_u8, _SHOWN_SIDE)
     layers = [_img("base", base, "The ultrasound image")]
     keys = []
@@ -83,11 +92,18 @@ def picture(
     if reference is not None:
         layers.append(_outline("reference", reference.mask))
         keys.append('<li class="reference"><i class="line"></i>Reference outline</li>')
+    return _figure(name, image.size_hw, crop, layers, keys)
+
+
+def _figure(
+    name: str, size_hw: tuple[int, int], crop: Crop | None, layers: list[str], keys: list[str]
+) -> str:
+    height, width = size_hw
     return (
         f'<figure class="picture"><figcaption><span class="name">{escape(name)}</span>'
-        f'<span class="size">{size_text(image.size_hw, crop)}</span></figcaption>'
+        f'<span class="size">{size_text(size_hw, crop)}</span></figcaption>'
         f'<div class="screen"><div class="frame" style="--width:{width};--height:{height}"'
-        f"{_place(image.size_hw, crop)}>"
+        f"{_place(size_hw, crop)}>"
         f'{"".join(layers)}</div></div><ul class="keys">{"".join(keys)}</ul></figure>'
     )
 
