@@ -83,7 +83,7 @@ def fit(
     data: DataFolder,
     variant: Annotated[str, typer.Option()],
     out: Annotated[Path, typer.Option(help="The run's folder")],
-    recipe: Annotated[str, typer.Option(help="paper, release, pretrain, or teacher")] = "release",
+    recipe: Annotated[str, typer.Option(help="Its name in train/recipe.py")] = "release",
     init: Annotated[str, typer.Option(help="none, imagenet, or a run's folder")] = "imagenet",
     teacher: Annotated[
         Path | None, typer.Option(help="Run folder of a network to learn from")
