@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .exported import FOLDER as OPENVINO
+from .exported import is_exported, read_stamp
 from .variants import CLASS_NAMES
-from .weights import fingerprint, load_config
+from .weights import WeightsError, fingerprint, load_config
 
 DEFAULT_POINT = "default"  # the threshold 0.5, by its name in metrics.json
 NEIGHBOURS = 50  # validation images that count as having scored alike
@@ -130,20 +132,35 @@ def at_other_share(malignant_prob: float, assumed_share: float, share: float) ->
 
 @cache
 def load(folder: Path) -> Measured | None:
-    """The records in a weights folder; None for a network that does not classify, and where the
-    records are missing, unreadable, or those of other weights.
+    """The records in a weights folder, of the engine that serves it by default; None for a network
+    that does not classify, and where the records are missing, unreadable, or those of other
+    weights.
     """
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        rows = _read_rows(folder / "predictions.csv")
         if metrics["weights_sha256"] != fingerprint(folder):
             return None
+        if _are_of_openvino(metrics, folder):
+            metrics, source = metrics["openvino"], folder / OPENVINO
+        else:
+            source = folder
+        rows = _read_rows(source / "predictions.csv")
         points = metrics["busi_test"].get("at_threshold")
         if points is None:
             return None
         return _measured(points, rows, load_config(folder).temperature)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _are_of_openvino(metrics: dict, folder: Path) -> bool:
+    """Whether the folder's OpenVINO files are good and these very files were measured."""
+    if "openvino" not in metrics or not is_exported(folder):
+        return False
+    try:
+        return metrics["openvino"]["files_sha256"] == read_stamp(folder)["files_sha256"]
+    except WeightsError:
+        return False
 
 
 def _measured(points: dict, rows: list[dict], temperature: float) -> Measured:

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from busmtl import measured, weights
+from busmtl import exported, measured, weights
 from busmtl.measured import Measured, Scored, at_other_share, wilson
 from busmtl.variants import DEFAULT_VARIANT
 
@@ -110,6 +110,26 @@ def test_another_share_changes_the_odds_by_the_ratio_of_the_shares_odds():
     moved = at_other_share(0.6, 0.32, 0.05)
     assert odds(moved) / odds(0.6) == pytest.approx(odds(0.05) / odds(0.32))
     assert at_other_share(0.0, 0.32, 0.9) == 0 and at_other_share(1.0, 0.32, 0.01) == 1
+
+
+def test_the_records_are_those_of_the_engine_that_serves(tmp_path, weights_folder):
+    folder = write_records(tmp_path / "w", weights_folder, TEST_ROWS)
+    (folder / "openvino").mkdir()
+    for name in exported.MODEL_FILES:
+        (folder / "openvino" / name).write_bytes(b"a network")
+    exported.write_stamp(folder, {})
+    metrics = json.loads((folder / "metrics.json").read_text())
+    files = exported.read_stamp(folder)["files_sha256"]
+    other = {"files_sha256": files, "busi_test": metrics["busi_test"]}
+    write_metrics = (folder / "metrics.json").write_text
+    write_metrics(json.dumps(metrics | {"openvino": other}))
+    rows = (folder / "predictions.csv").read_text().replace("3.0", "0.0")
+    (folder / "openvino" / "predictions.csv").write_text(rows)
+    assert measured.load(folder).test.malignant_prob[1] == 0.5
+
+    measured.load.cache_clear()
+    write_metrics(json.dumps(metrics | {"openvino": other | {"files_sha256": {}}}))
+    assert measured.load(folder).test.malignant_prob[1] > 0.8
 
 
 @pytest.mark.parametrize("fault", ["other weights", "no predictions", "damaged", "one class"])
