@@ -296,7 +296,7 @@ def test_an_unforeseen_failure_is_a_sentence(monkeypatch):
 def test_a_network_is_loaded_once_for_all(monkeypatch):
     loads = []
 
-    def slow_predictor(variant_id):
+    def slow_predictor(variant_id, turn):
         loads.append(variant_id)
         time.sleep(0.05)
         return object()
