@@ -175,7 +175,7 @@ def pairs(networks: list[Network]) -> Table:
         "Paired bootstrap over duplicate groups: an interval that holds 0 shows neither a "
         "difference nor that there is none. The single-task ResNet-50 networks start from the "
         "multi-task one, so this compares the last stage of training, not multi-task training from "
-        "the start; the three with Swin-T share the stage before."
+        "the start."
     )
     return Table("pairs", "Multi-task against single-task", PAIR_HEADER, rows, notes)
 
