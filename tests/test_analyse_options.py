@@ -92,7 +92,8 @@ def test_the_verdict_follows_the_threshold(prob, view, said):
 
 
 def test_each_threshold_has_its_record_from_the_test_part():
-    record = json.loads((RECORDS / "metrics.json").read_text())["busi_test"]["at_threshold"]
+    served_by = json.loads((RECORDS / "metrics.json").read_text())["openvino"]
+    record = served_by["busi_test"]["at_threshold"]
     score = Score(0.45, RECORDS, weights.load_config(RECORDS).thresholds.malignant)
     table = text_of(thresholds.table(score, View()))
     for label, name in (("Default", "default"), ("High sensitivity", "high_sensitivity")):

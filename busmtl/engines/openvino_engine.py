@@ -3,14 +3,20 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 
 import numpy as np
 import openvino as ov
 
 from ..exported import FOLDER, GRAPH_FILE, REMEDY, read_stamp
+from ..variants import INPUT_SIZE
 from ..weights import WeightsError, load_config
 from . import Raw
 from .cores import usable_cores
+
+# Two threads that hand OpenVINO's Python binding its first array at the same time can wait for each
+# other for ever (seen in 2026.4.1). So the first one comes from a single thread.
+_FIRST_CALL = Lock()
 
 
 class OpenVinoEngine:
@@ -31,6 +37,8 @@ class OpenVinoEngine:
         self._idle = SimpleQueue()
         for _ in range(streams):
             self._idle.put(model.create_infer_request())
+        with _FIRST_CALL:
+            self._infer(np.zeros((3, INPUT_SIZE, INPUT_SIZE), np.float32))
         self._workers = ThreadPoolExecutor(streams, "openvino")
 
     def run(self, batch: np.ndarray) -> Raw:
