@@ -10,6 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
+from . import metrics
 from .measure import Lesion, measure
 from .predictor import Prediction
 from .variants import BEYOND_PAPER, VARIANTS, get_variant
@@ -68,8 +69,7 @@ def compare(predictions: Iterable[Prediction]) -> Agreement:
 
 def dice(first: np.ndarray, second: np.ndarray) -> float:
     """Dice coefficient of two bool (H, W) masks; 1 where both are empty, for then they agree."""
-    total = np.count_nonzero(first) + np.count_nonzero(second)
-    return 2 * np.count_nonzero(first & second) / total if total else 1.0
+    return float(metrics.dice(metrics.overlap_counts(first[None], second[None]))[0])
 
 
 def majority(masks: list[np.ndarray]) -> np.ndarray:

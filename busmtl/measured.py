@@ -4,7 +4,6 @@ weights, `metrics.json` and `predictions.csv`, which `python -m train evaluate` 
 
 import csv
 import json
-import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,13 +12,13 @@ import numpy as np
 
 from .exported import FOLDER as OPENVINO
 from .exported import is_exported, read_stamp
+from .metrics import wilson_interval
 from .variants import CLASS_NAMES
 from .weights import WeightsError, fingerprint, load_config
 
 DEFAULT_POINT = "default"  # the threshold 0.5, by its name in metrics.json
 NEIGHBOURS = 50  # validation images that count as having scored alike
 _FEWEST_VALIDATION = 2 * NEIGHBOURS  # with fewer, the neighbours would be half of all images
-_Z95 = 1.959964  # standard normal quantile of 97.5 %
 
 
 @dataclass(frozen=True)
@@ -112,10 +111,7 @@ class Measured:
 
 def wilson(count: int, total: int) -> Share:
     """count of total (> 0) with the score interval of Wilson (JASA 22:209, 1927)."""
-    share, z2 = count / total, _Z95**2
-    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = _Z95 * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)
-    return Share(share, max(0.0, centre - half), min(1.0, centre + half))
+    return Share(count / total, *wilson_interval(count, total))
 
 
 def at_other_share(malignant_prob: float, assumed_share: float, share: float) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .metrics import dice, overlap_counts
 from .weights import fingerprint
 
 RECORD_FILE = "mirror.json"
@@ -37,8 +38,7 @@ class Mirror:
         """1 - Dice of the two masks, 0 where both are empty; sides of a pixel do not matter."""
         if self.masks is None:
             return None
-        both, either = self.masks.all(axis=0).sum(), self.masks.sum()
-        return float(1 - 2 * both / either) if either else 0.0
+        return float(1 - dice(overlap_counts(self.masks[:1], self.masks[1:]))[0])
 
     @property
     def mask_differs(self) -> np.ndarray | None:
@@ -50,12 +50,10 @@ class Mirror:
 class Third:
     """The validation images, of all data sets, whose answers lay about as far apart.
 
-    rank: 0 closest together, 1, or 2 furthest apart.
     images: how many there are. error: of the probability, the share called wrongly at 0.5; of the
     mask, 1 - the mean Dice with the reference.
     """
 
-    rank: int
     images: int
     error: float
 
@@ -70,7 +68,7 @@ class Record:
 
     def third(self, gap: float) -> Third:
         rank = bisect.bisect_right(self.limits, gap)
-        return Third(rank, self.images[rank], self.errors[rank])
+        return Third(self.images[rank], self.errors[rank])
 
 
 @cache

@@ -32,14 +32,14 @@ def image_png(image_rgb_u8: np.ndarray, max_side: int) -> bytes:
     is_grey = np.array_equal(red, green) and np.array_equal(red, blue)
     picture = Image.fromarray(np.ascontiguousarray(red) if is_grey else image_rgb_u8)
     picture.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
-    return _png(picture)
+    return png(picture)
 
 
 def mask_png(mask: np.ndarray, colour_rgb: tuple[int, int, int]) -> bytes:
     """bool (H, W) → PNG of the same size: the colour, opaque, where True; else transparent."""
     picture = Image.fromarray(mask.astype(np.uint8), mode="P")
     picture.putpalette((0, 0, 0, *colour_rgb))
-    return _png(picture, bits=1, transparency=bytes([0, 255]))
+    return png(picture, bits=1, transparency=bytes([0, 255]))
 
 
 def heat_png(activation_map: np.ndarray, max_side: int) -> bytes:
@@ -48,7 +48,7 @@ def heat_png(activation_map: np.ndarray, max_side: int) -> bytes:
     picture.thumbnail((max_side, max_side), Image.Resampling.BILINEAR)
     values = np.asarray(picture)
     rgba = np.concatenate([inferno(values), np.rint(values * 255)[..., None]], axis=-1)
-    return _png(Image.fromarray(rgba.astype(np.uint8)))
+    return png(Image.fromarray(rgba.astype(np.uint8)))
 
 
 def inferno(values: np.ndarray) -> np.ndarray:
@@ -84,7 +84,8 @@ def svg_path(mask: np.ndarray) -> str:
     return "".join(closed)
 
 
-def _png(picture: Image.Image, **options) -> bytes:
+def png(picture: Image.Image, **options) -> bytes:
+    """The file's bytes. options: those of Pillow's PNG writer."""
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", **options)
     return buffer.getvalue()

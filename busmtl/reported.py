@@ -1,6 +1,6 @@
 """What `train report` wrote into the package: `results/results.json` and its pictures.
 
-Standard library only. The file's figures are worked out from saved predictions, never here, but for
+The file's figures are worked out from saved predictions, never here, but for
 those at an operating point that the reader chooses.
 """
 
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from .metrics import wilson_interval
+
 FOLDER = Path(__file__).parent / "results"
-Z_95 = 1.959964  # two-sided 95 % of the normal distribution
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,7 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson (1927), equation as in Brown, Cai, and DasGupta (2001), section 3.1.1."""
-        if not self.total:
-            return math.nan, math.nan
-        n, z2 = self.total, Z_95**2
-        centre = (self.value + z2 / (2 * n)) / (1 + z2 / n)
-        spread = (
-            Z_95 * math.sqrt(self.value * (1 - self.value) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-        )
-        return max(0.0, centre - spread), min(1.0, centre + spread)
+        return wilson_interval(self.count, self.total) if self.total else (math.nan, math.nan)
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def table_titles(html):
 def test_each_network_has_its_place_in_the_papers_order(predictor_for):
     answers = {name: predictor_for(name) for name in ("swin-seg", "resnet50-cls", "lite0-mtl")}
     answers |= {"swin-mtl": RuntimeError("/root"), "swin-cls": WeightsError("They are <damaged>.")}
-    *_, (_, html) = compare.compare(FakeNetworks(answers), Example(FILES[0], "Benign 1"))
+    *_, (_, html, _) = compare.compare(FakeNetworks(answers), Example(FILES[0], "Benign 1"))
     assert tiles(html) == [
         *("", "reference", "resnet50-seg", "resnet50-mtl", "swin-seg", "swin-mtl"),
         *("resnet50-cls", "swin-cls", "lite0-mtl"),

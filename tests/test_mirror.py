@@ -63,8 +63,8 @@ def test_the_page_speaks_of_a_gap_where_the_record_bears_it_out(tmp_path, weight
         MASK: summarise(rows("busi", (0.5, 0.25, 0.0))),
     }
     (tmp_path / mirror.RECORD_FILE).write_text(json.dumps(record))
-    assert mirror.load_record(tmp_path, PROB).third(0.45) == Third(2, 2, 0.5)
-    assert mirror.load_record(tmp_path, PROB).third(0.0) == Third(0, 2, 0.0)
+    assert mirror.load_record(tmp_path, PROB).third(0.45) == Third(2, 0.5)
+    assert mirror.load_record(tmp_path, PROB).third(0.0) == Third(2, 0.0)
     assert mirror.load_record(tmp_path, MASK) is None
     score = Score(0.6, tmp_path, {"default": 0.5}, Mirror((0.8, 0.35), None))
     said = "Image and mirror image alone: 35% and 80%. Of the 2 validation images most like this"

@@ -43,8 +43,7 @@ Difference of ours and the paper's value; FPR is better when lower, all others w
 paper's background IoU is taken as its complement, see above. Why a row is missed: the paper's test
 images have twins in its training data, ours do not; the paper's encoders may have started from
 ImageNet weights (it does not say), ours began with random ones and know of ImageNet through their
-small teacher alone; and one of 126 test images moves ACC by 0.008, so that all intervals are
-wide."""
+small teacher alone; and the test part is small, so that all intervals are wide."""
 PROTOCOL = """\
 The paper splits BUSI at random, so that about a third of its test images have a twin among the
 training images; ours keeps twins together, which is harder. So the two columns were not measured on

@@ -301,8 +301,8 @@ def cost(networks: list[Network]) -> Table:
     ]
     header = ["network", "parameters", "weights file", "time per image", "in plain PyTorch"]
     notes = (
-        "Time from a file's bytes to the result, image and mirror image, median on two CPU cores "
-        "by `python -m busmtl bench` (bench.md says on what machine)."
+        "Time from a file's bytes to the result, image and mirror image, median by `python -m "
+        "busmtl bench` (bench.md says on what machine)."
     )
     return Table("cost", "What a network costs", header, rows, notes)
 

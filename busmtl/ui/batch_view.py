@@ -3,6 +3,7 @@
 from html import escape
 
 from ..batch import THRESHOLD, Outcome
+from ..metrics import dice
 from .result import DISCLAIMER
 
 # key in `busmtl.batch.figures` → what the visitor reads
@@ -122,8 +123,8 @@ def _cells(outcome: Outcome) -> dict[str, str]:
 def _dice(outcome: Outcome) -> str | None:
     if outcome.counts is None:
         return None
-    tp, fp, fn, _ = outcome.counts.tolist()
-    return f"{2 * tp / (2 * tp + fp + fn):.2f}" if tp + fn else None
+    tp, _, fn, _ = outcome.counts
+    return f"{dice(outcome.counts):.2f}" if tp + fn else None
 
 
 def _name_cell(outcome: Outcome) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import gradio as gr
@@ -68,36 +69,45 @@ def build(networks: Networks, examples: dict[str, Example]) -> None:
     _build_endpoint(networks)
 
 
-def compare(networks: Networks, image: Upload | Example | None) -> Iterator[tuple]:
-    """(source, board) as HTML, anew with each answer. What fails as a whole becomes a sentence."""
+def compare(
+    networks: Networks, image: Upload | Example | None, gated: bool = True
+) -> Iterator[tuple]:
+    """(source, board) as HTML and whether one may go on all the same, anew with each answer. What
+    fails as a whole becomes a sentence.
+
+    gated: whether an upload that does not look like ultrasound is stopped, not only remarked on.
+    """
     if image is None:
-        yield "", board.empty()
+        yield "", board.empty(), _seen(False)
         return
     try:
-        yield from _boards(networks, image)
+        yield from _boards(networks, image, gated)
     except ImageError as error:
-        yield "", result.message(image.name, str(error))
+        yield "", result.message(image.name, str(error)), _seen(False)
     except Exception:  # the visitor must not keep looking at half a board
         logging.exception("Comparison failed")
-        yield "", result.message(image.name, BROKEN)
+        yield "", result.message(image.name, BROKEN), _seen(False)
 
 
-def _boards(networks: Networks, image: Upload | Example) -> Iterator[tuple]:
+def _boards(networks: Networks, image: Upload | Example, gated: bool) -> Iterator[tuple]:
     if not image.path.exists():
         raise ImageError(GONE)
     decoded, _ = known.told(decode(image.path))
     reference = None
     if isinstance(image, Example):
         reference = result.Reference(image.pathology, image.reference_mask())
-    else:
-        decoded = gate.warned(decoded)
+    elif objection := gate.objection(decoded.image_rgb_u8):
+        if gated:
+            yield "", result.stopped(image.name, objection, decoded, None), _seen(True)
+            return
+        decoded = replace(decoded, warnings=(*decoded.warnings, objection))
     shown = board.Board(image.name, decoded, reference, places(networks))
-    yield board.source(decoded), shown.html()
+    yield board.source(decoded), shown.html(), _seen(False)
     for place in answers(networks, decoded):
         shown.add(place)
-        yield gr.skip(), shown.html()
+        yield gr.skip(), shown.html(), gr.skip()
     shown.finish()
-    yield gr.skip(), shown.html()
+    yield gr.skip(), shown.html(), gr.skip()
 
 
 def compare_for_programs(networks: Networks, file: Upload | None) -> compare_api.Comparison:
@@ -135,30 +145,13 @@ def _take_upload(networks: Networks, upload: Upload | None, before) -> Iterator[
     if upload is None or not isinstance(before, Upload) or before.path != upload.path:
         remove_upload(before)
     yield gr.skip(), gr.skip(), gr.skip(), None, None, upload
-    stopped = _stopped(upload)
-    if stopped is not None:
-        yield "", stopped, _seen(True), gr.skip(), gr.skip(), gr.skip()
-        return
     for answer in compare(networks, upload):
-        yield *answer, _seen(False), gr.skip(), gr.skip(), gr.skip()
-
-
-def _stopped(image: Upload | None) -> str | None:
-    """HTML with the reason where the gate objects. What cannot be decoded is left to `compare`."""
-    if image is None:
-        return None
-    try:
-        decoded = decode(image.path)
-    except ImageError:
-        return None
-    objection = gate.objection(decoded.image_rgb_u8)
-    return objection and result.stopped(image.name, objection, decoded, None)
+        yield *answer, gr.skip(), gr.skip(), gr.skip()
 
 
 def _go_on(networks: Networks, image: Upload | Example | None) -> Iterator[tuple]:
     """The same image, although the gate objects."""
-    for answer in compare(networks, image):
-        yield *answer, _seen(False)
+    yield from compare(networks, image, gated=False)
 
 
 def _seen(visible: bool) -> dict:
@@ -170,7 +163,7 @@ def _take_example(networks: Networks, examples: dict[str, Example], label, befor
     remove_upload(before)
     example = examples[label]
     for answer in compare(networks, example):
-        yield *answer, _seen(False), example
+        yield *answer, example
 
 
 def _clear(before: Upload | Example | None, awaited: Upload | None):

@@ -1,7 +1,6 @@
 """What a visitor can save of a result. It is made at the click and never lies on the disk."""
 
 import base64
-import io
 import json
 import re
 import secrets
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .. import __version__, render
+from ..rows import mask_png
 from ..variants import get_variant
 from ..weights import fingerprint
 from . import thresholds
@@ -80,9 +80,9 @@ def make(kind: str, examined: Examined, score: Score, view: View) -> File | None
     if kind == MASK:
         if examined.prediction.mask is None:
             return None
-        return File(f"{stem}-mask.png", "image/png", mask_file(examined.prediction.mask))
+        return File(f"{stem}-mask.png", "image/png", mask_png(examined.prediction.mask))
     if kind == OVERLAY:
-        return File(f"{stem}-overlay.png", "image/png", as_png(overlay(examined)))
+        return File(f"{stem}-overlay.png", "image/png", render.png(overlay(examined)))
     facts = facts_of(examined, score, view)
     if kind == NUMBERS:
         text = json.dumps(facts, ensure_ascii=False, allow_nan=False)
@@ -91,11 +91,6 @@ def make(kind: str, examined: Examined, score: Score, view: View) -> File | None
 
     data = report(examined, facts, score.measured)
     return File(f"{stem}.pdf", "application/pdf", data)
-
-
-def mask_file(mask: np.ndarray) -> bytes:
-    """bool (H, W) → PNG of the same size with one channel, 0 and 255, as the command line's."""
-    return as_png(Image.fromarray(mask.astype(np.uint8) * 255))
 
 
 def overlay(examined: Examined) -> Image.Image:
@@ -144,12 +139,6 @@ def facts_of(examined: Examined, score: Score, view: View) -> dict:
 def weights_hash(folder: Path) -> str:
     """sha256 of the weights, which stay the same while the server runs."""
     return fingerprint(folder)
-
-
-def as_png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def _reading(score: Score, view: View) -> dict | None:

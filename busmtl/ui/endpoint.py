@@ -7,9 +7,9 @@ import gradio as gr
 
 from ..engines import EngineError
 from ..images import ImageError
+from ..rows import mask_png
 from ..weights import WeightsError
 from .chosen import Upload, remove_upload, upload_area
-from .downloads import mask_file
 from .examine import Examined, Options, examine
 from .networks import Networks
 
@@ -97,7 +97,7 @@ def as_dict(examined: Examined) -> dict:
         "size_hw": list(examined.image.size_hw),
         "spacing_mm": prediction.spacing_mm,
         "lesions": [asdict(lesion) for lesion in prediction.lesions],
-        "mask_png_base64": None if mask is None else base64.b64encode(mask_file(mask)).decode(),
+        "mask_png_base64": None if mask is None else base64.b64encode(mask_png(mask)).decode(),
         "warnings": [*prediction.warnings, *examined.notes],
         "latency_ms": prediction.latency_ms,
     }

@@ -12,9 +12,10 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepInFrame, Paragraph, SimpleDocTemplate, Spacer, Table
 from reportlab.platypus import Image as Picture
 
+from .. import render
 from ..measured import Measured
 from ..predictor import NO_LESION
-from .downloads import as_png, overlay
+from .downloads import overlay
 from .examine import Examined
 from .result import DISCLAIMER, area_text, length_text, size_text
 from .thresholds import FREE, LABELS, percent, with_interval
@@ -79,7 +80,7 @@ def _pictures(examined: Examined) -> Table:
 def _picture(picture: Image.Image) -> Picture:
     picture.thumbnail((_PICTURE_SIDE_PX, _PICTURE_SIDE_PX))
     box = {"width": _WIDTH / 2 - 8, "height": _PICTURE_HEIGHT, "kind": "proportional"}
-    return Picture(io.BytesIO(as_png(picture)), **box)
+    return Picture(io.BytesIO(render.png(picture)), **box)
 
 
 def _result_rows(examined: Examined, facts: dict) -> list[tuple[str, str]]:
