@@ -147,6 +147,16 @@ def open_page(app, chromium):
     assert not complaints
 
 
+def type_into(field, text: str) -> None:
+    """Fill a number field and wait until Gradio has it, as it has by the time a person goes on."""
+    for _ in range(50):
+        field.fill(text)
+        field.page.wait_for_timeout(300)
+        if field.input_value() == text:
+            return
+    pytest.fail(f"{text} does not stay in the field")
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from browser import type_into
 from gradio_client import Client, handle_file
 from PIL import Image
 from playwright.sync_api import expect
@@ -253,15 +254,28 @@ def test_threshold_and_share_change_the_words_beside_the_score(open_page):
     page.get_by_role("button", name="Threshold and assumptions").click()
     expect(page.locator("#free-threshold")).to_be_hidden()
     page.get_by_label("My own", exact=True).check()
-    page.locator("#free-threshold input[type=number]").fill("99")
+    type_into(page.locator("#free-threshold input[type=number]"), "99")
     expect(verdict).to_have_text("At the threshold 99%: benign")
     expect(page.locator(".points [aria-current]")).to_contain_text("My own, 99%")
-    page.locator("#share input").fill("5")
+    type_into(page.locator("#share input"), "5")
     expect(page.locator("#findings .own-share")).to_contain_text("Where 5% of the lesions")
+
+
+def test_a_scale_alone_can_be_given_for_the_first_example(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Scale and crop").click()
+    for side in ("left", "top", "right", "bottom"):
+        expect(page.locator(f"#crop-{side} input")).to_have_value("")
+    type_into(page.locator("#scale input"), "0.1")
+    page.locator("#apply").click()
+    expect(page.locator("#findings .lesion")).to_contain_text("mm²")
+    page.get_by_role("button", name="Threshold and assumptions").click()
+    expect(page.locator("#share input")).to_have_value("")
 
 
 def test_frame_crop_and_scale_of_an_upload(open_page, clip):
     page = open_page()
+    page.get_by_role("button", name="Scale and crop").click()
     frame = page.locator("#frame input[type=range]")
     expect(frame).to_have_count(0)
     page.set_input_files("#upload input[type=file]", clip)
@@ -271,9 +285,8 @@ def test_frame_crop_and_scale_of_an_upload(open_page, clip):
     frame.focus()
     frame.press("End")
     expect(page.locator("#findings .notes")).to_contain_text("only frame 3 is used")
-    page.get_by_role("button", name="Scale and crop").click()
-    page.locator("#crop-left input").fill("20")
-    page.locator("#scale input").fill("0.1")
+    type_into(page.locator("#crop-left input"), "20")
+    type_into(page.locator("#scale input"), "0.1")
     page.locator("#apply").click()
     expect(page.locator("#picture .size")).to_have_text("60 × 64 px, cropped from 80 × 64 px")
     expect(page.locator("#findings .notes")).to_contain_text(OWN_SCALE)
@@ -289,7 +302,7 @@ def test_two_clicks_give_the_scale_and_two_corners_the_crop(open_page):
     page = open_page()
     page.get_by_role("button", name="Scale and crop").click()
     frame = page.locator("#picture .frame")
-    page.locator("#known-length input").fill("20")
+    type_into(page.locator("#known-length input"), "20")
     page.locator("#measure").click()
     expect(frame).to_contain_class("pointing")
     box = frame.bounding_box()

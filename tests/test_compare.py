@@ -171,7 +171,8 @@ def test_answers_show_as_they_come(tmp_path):
     path = tmp_path / "a.png"
     Image.new("L", (60, 40)).save(path)
     networks = FakeNetworks({name: prediction_of(name, 0.25) for name in ORDER})
-    steps = [html for _, html in compare.compare(networks, Upload(path, "<b>.png"))]
+    made = compare.compare(networks, Upload(path, "<b>.png"), gated=False)
+    steps = [html for _, html, _ in made]
     waiting = [html.count('<figure class="waiting"') for html in steps]
     assert waiting == [7, 6, 5, 4, 3, 2, 1, 0, 0]
     for answered, html in enumerate(steps[:-1]):
@@ -186,7 +187,7 @@ def test_what_is_no_image_gets_a_sentence(tmp_path, content, words):
     path = tmp_path / "a.png"
     if content:
         path.write_bytes(content)
-    ((source, html),) = compare.compare(FakeNetworks({}), Upload(path, "a.png"))
+    ((source, html, _),) = compare.compare(FakeNetworks({}), Upload(path, "a.png"))
     assert not source and words in html and 'role="alert"' in html
 
 

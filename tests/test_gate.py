@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import type_into
 from gradio_client import Client, handle_file
 from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import expect
@@ -186,7 +187,7 @@ def test_a_visitor_is_stopped_and_goes_on(open_page, photograph):
     expect(page.locator("#anyway")).to_have_count(0)
     # another way to read the same image is not another image
     page.get_by_role("button", name="Scale and crop").click()
-    page.locator("#scale input").fill("0.1")
+    type_into(page.locator("#scale input"), "0.1")
     page.locator("#apply").click()
     expect(page.locator("#findings .lesion")).to_contain_text("mm²")
     expect(page.locator("#findings .notes")).to_contain_text(PHOTOGRAPH)

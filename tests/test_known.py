@@ -52,7 +52,7 @@ def test_a_crop_does_not_hide_a_known_image(predictor_for):
 
 def test_the_comparison_tells_of_a_known_image(predictor_for):
     networks = SimpleNamespace(get=predictor_for, ids=["lite0-mtl"])
-    *_, (_, html) = list(compare.compare(networks, Upload(IMAGES[0], "a.png")))
+    *_, (_, html, _) = list(compare.compare(networks, Upload(IMAGES[0], "a.png")))
     assert html.count("This image is in the validation data") == 1
 
 

@@ -75,8 +75,11 @@ class _State:
     score: gr.State
 
 
-def build(networks: Networks, examples: dict[str, Example]) -> None:
-    """Lay out the tab and wire it. The first malignant example stands there with its result."""
+def build(networks: Networks, examples: dict[str, Example]) -> list[gr.Number]:
+    """Lay out the tab and wire it. The first malignant example stands there with its result.
+
+    Returns the number fields that are to start empty.
+    """
     first = next((e for e in examples.values() if e.pathology == "malignant"), None)
     shown = analyse(networks, first, networks.default)
     page = _layout(networks, examples, first, shown)
@@ -85,6 +88,7 @@ def build(networks: Networks, examples: dict[str, Example]) -> None:
     events += _wire_adjustments(networks, page, state)
     _wire_reading(page, state, events)
     endpoint.build(networks, **PROGRAMS)
+    return [*page.options.typed, page.reading.share]
 
 
 def _layout(

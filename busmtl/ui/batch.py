@@ -206,8 +206,8 @@ def _begin(page: Page, before: Run | None) -> dict:
 def _run(networks: Networks, page: Page, files: list[Upload], variant_id: str):
     """Yields what changes on the page, until the last image or until the visitor stops it.
 
-    Gradio sends what was yielded last once more at the end, after what the handler of Cancel or
-    Clear has sent: so the last word here is the same as theirs.
+    Gradio sends what was yielded last once more at the end, perhaps after what the handler of
+    Cancel or Clear has sent: so the last word here changes nothing.
     """
     current = Run(Path(get_upload_folder()) / secrets.token_hex(16))
     try:
@@ -218,7 +218,8 @@ def _run(networks: Networks, page: Page, files: list[Upload], variant_id: str):
         for upload in files:
             remove_upload(upload)
         current.ended.set()
-    yield end
+    yield _blank(page) if current.cleared else end  # cleared while the downloads were written
+    yield {page.status: gr.skip()}
 
 
 def _work(networks: Networks, page: Page, files: list[Upload], variant_id: str, current: Run):

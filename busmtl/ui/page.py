@@ -29,7 +29,7 @@ def build(examples_folder: Path) -> tuple[gr.Blocks, dict]:
         gr.HTML(HEADER)
         with gr.Tabs():
             with gr.Tab("Analyse"):
-                analyse.build(networks, examples)
+                empty = analyse.build(networks, examples)
             with gr.Tab("Compare"):
                 compare.build(networks, examples)
             with gr.Tab("Batch"):
@@ -38,6 +38,9 @@ def build(examples_folder: Path) -> tuple[gr.Blocks, dict]:
                 results.build()
             with gr.Tab("About"):
                 about.build(networks)
+        # A gr.Number without a value shows, and sends, 0 until it is told that it has none.
+        nothing = f"() => Array({len(empty)}).fill(null)"
+        page.load(None, None, empty, js=nothing, queue=False, api_visibility="private")
     page.queue(max_size=MAX_WAITING)
     script = f"const MAX_FILE_BYTES = {MAX_FILE_BYTES};\n" + _read_all("*.js")
     css = _read_all("*.css") + analyse.thumbnails_css(examples)

@@ -89,10 +89,17 @@ def verdict(score: Score, view: View) -> str:
 
 @dataclass(frozen=True)
 class Controls:
-    """view: the components that make up a View, in its order. points: the table's place."""
+    """points: the table's place."""
 
-    view: list[gr.Component]
+    choice: gr.Radio
+    free: gr.Slider
+    share: gr.Number
     points: gr.HTML
+
+    @property
+    def view(self) -> list[gr.Component]:
+        """What makes up a View, in its order."""
+        return [self.choice, self.free, self.share]
 
 
 def controls(score: Score | None) -> Controls:
@@ -115,7 +122,7 @@ def controls(score: Score | None) -> Controls:
             placeholder="as the probability assumes",
             elem_id="share",
         )
-    return Controls([choice, free, share], points)
+    return Controls(choice, free, share, points)
 
 
 def card(score: Score | None, view: View) -> str:
