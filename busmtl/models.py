@@ -47,10 +47,9 @@ class Network(nn.Module):
     def __init__(self, variant: Variant, input_size: int = INPUT_SIZE):
         super().__init__()
         self.input_size = input_size
-        geometry = {}
-        if "swin" in variant.encoder:  # keeps windows, and so weights, of one size at all sizes
-            geometry = {"img_size": input_size, "always_partition": True}
-        self.encoder = get_encoder(variant.encoder, depth=5, weights=None, **geometry)
+        self.encoder = get_encoder(
+            variant.encoder, depth=5, weights=None, **encoder_geometry(variant, input_size)
+        )
         self.classifier = None
         if variant.classifies:
             self.dropout = nn.Dropout(0.2)
@@ -80,6 +79,17 @@ class Network(nn.Module):
         weight, bias = self.classifier.weight, self.classifier.bias
         towards_malignant = (weight[1] - weight[0])[None, :, None, None]
         return (features * towards_malignant).sum(dim=1) + (bias[1] - bias[0])  # (B, S/32, S/32)
+
+
+def encoder_geometry(variant: Variant, input_size: int) -> dict:
+    """What timm must know to build the encoder for images of side `input_size`; for Swin alone.
+
+    Windows, and so weights, have one size at all image sizes; 8 fits the maps of 256 px (64, 32,
+    16, 8), which the published windows of 7 would pad to 70, 35, 21, 14.
+    """
+    if "swin" not in variant.encoder:
+        return {}
+    return {"img_size": input_size, "window_size": 8, "always_partition": True}
 
 
 def build(variant: Variant, input_size: int = INPUT_SIZE) -> Network:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +12,20 @@ COMMIT = "0" * 39 + "1"
 TOKEN = "hf_right"
 # How a file is sent: as the Hub does, large binary files by LFS, the others within the commit.
 LFS_SUFFIXES = (".safetensors", ".png", ".bin")
+
+
+def hub_environment(url: str, cache: Path) -> dict[str, str]:
+    """For a process of its own, since huggingface_hub reads its address at import."""
+    own = {key: value for key, value in os.environ.items() if key != "HF_TOKEN"}
+    return own | {
+        "HF_ENDPOINT": url,
+        "HF_HOME": str(cache),
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_XET": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
 
 
 class FakeHub:

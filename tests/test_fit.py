@@ -209,24 +209,6 @@ def test_variants_of_a_backbone_start_from_one_multi_task_run(whole_run):
         initialise(network, variant, str(whole_run.parent))
 
 
-def test_imagenet_weights_of_the_teacher_are_real():
-    variant = get_variant("lite0-mtl")
-    network = build(variant)
-    before = network.encoder.state_dict()["model.conv_stem.weight"].clone()
-    initialise(network, variant, "imagenet")
-    stem = network.encoder.state_dict()["model.conv_stem.weight"]
-    assert not torch.equal(stem, before)
-    assert network.encoder.state_dict()["model.bn1.running_var"].std() > 0.1
-    per_colour = stem.mean(dim=(2, 3)).abs().mean()  # edge filters: nearly no mean
-    assert per_colour < stem.abs().mean() / 2
-
-
-def test_imagenet_weights_that_cannot_be_fetched_are_a_sentence():
-    variant = get_variant("resnet50-cls")
-    with pytest.raises(InitError, match=r"could not be fetched .* start from --init none"):
-        initialise(build(variant), variant, "imagenet")
-
-
 def test_the_trained_network_serves(whole_run, scan_rgb_u8):
     """The weights folder of a run is what Predictor loads, once the input size is the product's."""
     config_path = whole_run / "weights" / "config.json"

@@ -1,14 +1,13 @@
 """`train publish`: pushed to a Hub on loopback and loaded from there, and every refusal."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from fake_hub import TOKEN, FakeHub
+from fake_hub import TOKEN, FakeHub, hub_environment
 from huggingface_hub import ModelCard
 
 from busmtl import Predictor, weights
@@ -63,21 +62,10 @@ def client(tmp_path):
     """(Hub's address, Python code, arguments, changes to the environment) → finished process."""
 
     def run(url, code, *arguments, **environment):
-        clean = {key: value for key, value in os.environ.items() if key != "HF_TOKEN"}
         return subprocess.run(
             [sys.executable, "-c", code, *map(str, arguments)],
             cwd=ROOT,
-            env=clean
-            | {
-                "HF_ENDPOINT": url,
-                "HF_HOME": str(tmp_path / "cache"),
-                "HF_HUB_OFFLINE": "0",
-                "HF_HUB_DISABLE_TELEMETRY": "1",
-                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-                "HF_HUB_DISABLE_XET": "1",
-                "NO_PROXY": "127.0.0.1",
-            }
-            | environment,
+            env=hub_environment(url, tmp_path / "cache") | environment,
             capture_output=True,
             text=True,
             check=False,

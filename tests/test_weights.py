@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import pickle
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import config_for
-from fake_hub import FakeHub
+from fake_hub import FakeHub, hub_environment
 from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
@@ -264,19 +263,11 @@ def test_download_from_the_hub(folder, scan_rgb_u8, predictor_for, embedded, tmp
 
 
 def ask_hub(url, tmp_path):
-    """In a process of its own, since huggingface_hub reads its address at import."""
-    environment = os.environ | {
-        "HF_ENDPOINT": url,
-        "HF_HOME": str(tmp_path / "cache"),
-        "HF_HUB_OFFLINE": "0",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "NO_PROXY": "127.0.0.1",
-        "BUSMTL_HUB_REPO": "org/busmtl-{variant}",
-    }
+    environment = hub_environment(url, tmp_path / "cache")
     client = subprocess.run(
         [sys.executable, "-c", CLIENT, str(tmp_path / "scan.png")],
         cwd=Path(__file__).parents[1],
-        env=environment,
+        env=environment | {"BUSMTL_HUB_REPO": "org/busmtl-{variant}"},
         capture_output=True,
         text=True,
         check=False,

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from busmtl.models import Network, build
-from busmtl.variants import Variant, get_variant
+from busmtl.models import Network, build, encoder_geometry
+from busmtl.variants import INPUT_SIZE, Variant, get_variant
 from busmtl.weights import CONFIG_FILE, MODEL_FILE
 
 
@@ -60,7 +60,7 @@ def _load_imagenet(encoder: torch.nn.Module, variant: Variant) -> None:
         # The package names its tensors otherwise; the order is the same, the classifier last.
         state = dict(zip(own, source, strict=False))
     else:
-        source = _hub_tensors(variant.encoder.removeprefix("tu-"))
+        source = _hub_tensors(variant)
         state = {name: source[_timm_name(name)] for name in own}
     encoder.load_state_dict(state)
 
@@ -73,12 +73,17 @@ def _lite0_tensors() -> list[torch.Tensor]:
     return list(torch.load(path, map_location="cpu", weights_only=True).values())
 
 
-def _hub_tensors(name: str) -> dict[str, torch.Tensor]:
-    """ResNet-50 or Swin-T as timm publishes them on the Hugging Face Hub."""
+def _hub_tensors(variant: Variant) -> dict[str, torch.Tensor]:
+    """ResNet-50 or Swin-T as timm publishes them on the Hugging Face Hub.
+
+    timm interpolates Swin-T's position biases, published for windows of 7, to our windows.
+    """
     import timm
 
+    name = variant.encoder.removeprefix("tu-")
+    geometry = encoder_geometry(variant, INPUT_SIZE)
     try:
-        return timm.create_model(name, pretrained=True).state_dict()
+        return timm.create_model(name, pretrained=True, **geometry).state_dict()
     except Exception as error:
         raise InitError(
             f"The ImageNet weights of {name} could not be fetched from the Hugging Face Hub. "
