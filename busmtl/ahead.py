@@ -1,4 +1,4 @@
-"""Work on the next item while this one is used."""
+"""Work under way in a thread before it is asked for."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,3 +22,11 @@ def one_ahead(function: Callable, items: Iterable[Item]) -> Iterator[tuple[Item,
             current = coming
         if current is not None:
             yield current
+
+
+def in_background(function: Callable, *arguments) -> Future:
+    """The future of the call, which begins at once in a thread of its own."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(function, *arguments)
+    pool.shutdown(wait=False)
+    return future

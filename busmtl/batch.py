@@ -58,14 +58,16 @@ class Outcome:
         return "error" in self.row
 
 
-def run(predictor: Predictor, items: Iterable[Item]) -> Iterator[Outcome]:
+def run(
+    predictor: Predictor, items: Iterable[Item], mm_per_px: float | None = None
+) -> Iterator[Outcome]:
     """Each image in turn, in memory only from the turn before its own; a bad one costs its own row.
 
-    items: their bytes are read in another thread.
+    items: their bytes are read in another thread. mm_per_px: as of `Predictor.predict`, for all.
     """
     for item, decoded in one_ahead(_decode, items):
         try:
-            yield _predict(predictor, item, *decoded.result())
+            yield _predict(predictor, item, mm_per_px, *decoded.result())
         except ImageError as error:
             yield Outcome(item, error_row(item.name, predictor.variant.id, str(error)))
         except Exception:
@@ -78,9 +80,13 @@ def _decode(item: Item) -> tuple[DecodedImage, known.Match | None]:
 
 
 def _predict(
-    predictor: Predictor, item: Item, decoded: DecodedImage, match: known.Match | None
+    predictor: Predictor,
+    item: Item,
+    mm_per_px: float | None,
+    decoded: DecodedImage,
+    match: known.Match | None,
 ) -> Outcome:
-    prediction = predictor.predict(decoded)
+    prediction = predictor.predict(decoded, mm_per_px)
     counts, note = _compare(prediction, item.masks)
     png = None if prediction.mask is None else mask_png(prediction.mask)
     row = prediction_row(item.name, prediction)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import paths_in
+from browser import paths_in, type_into
 from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 from PIL import Image
@@ -467,11 +467,13 @@ def test_a_batch_gives_what_the_command_line_gives(batch_page, app, tmp_path):
     bad = tmp_path / HTML_NAME
     bad.write_bytes(b"no image")
     paths = [FILES[0], bad, FILES[-1]]
-    arguments = ["predict", *map(str, paths), "--out", str(tmp_path / "out")]
+    out = ["--out", str(tmp_path / "out")]
+    arguments = ["predict", *map(str, paths), "--mm-per-px", "0.1", *out]
     assert CliRunner().invoke(command_line, arguments).exit_code == 1
 
     page = batch_page
     choose(page, *paths)
+    type_into(page.locator("#batch-scale input"), "0.1")
     page.locator("#batch-start").click()
     expect(page.get_by_text("Done: 3 images. 1 of them could not be used")).to_be_visible()
     expect(page.locator("#batch-table .failed")).to_contain_text(f"{HTML_NAME}Not analysed.")
@@ -502,6 +504,13 @@ def test_a_batch_gives_what_the_command_line_gives(batch_page, app, tmp_path):
     expect(page.locator("#batch-table .empty")).to_be_visible()
     expect(page.locator("#batch-csv")).to_have_count(0)
     assert not [path for path in paths_in(app.uploads) if path.suffix in (".csv", ".zip")]
+
+
+def test_a_scale_that_no_image_has_is_refused(batch_page):
+    choose(batch_page, FILES[0])
+    type_into(batch_page.locator("#batch-scale input"), "9")
+    batch_page.locator("#batch-start").click()
+    expect(batch_page.locator("#batch-table")).to_contain_text("at most 5 mm per pixel")
 
 
 def test_a_batch_can_be_cancelled_and_keeps_what_is_done(batch_page, app, make_zip):

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from browser import type_into
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -16,6 +17,7 @@ from busmtl.measure import measure
 from busmtl.predictor import Prediction
 from busmtl.ui import compare
 from busmtl.ui.chosen import Example, Upload
+from busmtl.ui.examine import Options
 from busmtl.variants import BEYOND_PAPER, VARIANTS, get_variant
 from busmtl.weights import WeightsError
 
@@ -171,7 +173,7 @@ def test_answers_show_as_they_come(tmp_path):
     path = tmp_path / "a.png"
     Image.new("L", (60, 40)).save(path)
     networks = FakeNetworks({name: prediction_of(name, 0.25) for name in ORDER})
-    made = compare.compare(networks, Upload(path, "<b>.png"), gated=False)
+    made = compare.compare(networks, Upload(path, "<b>.png"), Options())
     steps = [html for _, html, _ in made]
     waiting = [html.count('<figure class="waiting"') for html in steps]
     assert waiting == [7, 6, 5, 4, 3, 2, 1, 0, 0]
@@ -264,6 +266,38 @@ def test_files_go_to_the_tab_in_view_and_off_the_disk(open_page, app, tmp_path):
     assert app.keeps(path.read_bytes())
     page.locator("#compare-clear").click()
     expect(page.locator("#board .empty")).to_be_visible()
+    assert not app.keeps(path.read_bytes())
+
+
+def test_the_image_of_analyse_is_compared_as_it_is_read_there(open_page, app, tmp_path):
+    path = tmp_path / "own.png"
+    pixels = np.asarray(Image.open(FILES[1]).convert("L")).copy()
+    pixels[0, 0] ^= 3
+    Image.fromarray(pixels).save(path)
+    page = open_page()
+    page.locator("#upload input[type=file]").set_input_files(path)
+    expect(page.locator("#picture .name")).to_have_text(path.name)
+    page.get_by_role("button", name="Scale and crop").click()
+    type_into(page.locator("#crop-left input"), "20")
+    type_into(page.locator("#scale input"), "0.1")
+    page.locator("#apply").click()
+    expect(page.locator("#findings")).to_contain_text("columns 20 to")
+    page.locator("#to-compare").click()
+
+    height, width = pixels.shape
+    expect(page.locator("#board .name")).to_have_text(path.name)
+    expect(page.locator("#board .size")).to_have_text(f"{width - 20} × {height} px")
+    expect(page.locator("#board .pair")).to_be_visible()
+    expect(page.locator("#board .notes")).to_contain_text("columns 20 to")
+    expect(page.locator("#board .numbers")).to_contain_text("mm")
+    page.locator("#compare-clear").click()
+    expect(page.locator("#board .empty")).to_be_visible()
+    page.get_by_role("tab", name="Analyse").click()
+    page.locator("#undo").click()  # which needs the file, still there for this tab
+    expect(page.locator("#findings")).not_to_contain_text("columns 20 to")
+    expect(page.locator("#picture .name")).to_have_text(path.name)
+    page.locator("#clear").click()
+    expect(page.locator("#picture .empty")).to_be_visible()
     assert not app.keeps(path.read_bytes())
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from .. import render
+from ..ahead import in_background
 from ..engines import EngineError
 from ..images import ImageError, decode
 from ..weights import WeightsError
@@ -56,6 +57,7 @@ class _Page:
     upload: gr.File
     example: gr.Radio
     variant: gr.Dropdown
+    compare: gr.Button
     options: input_options.Controls
     clear: gr.Button
     picture: gr.HTML
@@ -75,49 +77,69 @@ class _State:
     score: gr.State
 
 
-def build(networks: Networks, examples: dict[str, Example]) -> list[gr.Number]:
-    """Lay out the tab and wire it. The first malignant example stands there with its result.
+class HandOver(NamedTuple):
+    """The button that takes the image, as it is read here, to the other networks."""
 
-    Returns the number fields that are to start empty.
+    button: gr.Button
+    image: gr.State
+    options: gr.State
+
+
+def build(page: gr.Blocks, networks: Networks, examples: dict[str, Example]) -> HandOver:
+    """Lay out the tab and wire it. The first malignant example comes with its result, which is made
+    in the background, so that the page is up before the network is.
     """
     first = next((e for e in examples.values() if e.pathology == "malignant"), None)
-    shown = analyse(networks, first, networks.default)
-    page = _layout(networks, examples, first, shown)
-    state = _State(gr.State(first), gr.State(AS_IT_IS), gr.State(shown.score))
-    events = _wire_choices(networks, examples, page, state)
-    events += _wire_adjustments(networks, page, state)
-    _wire_reading(page, state, events)
+    parts = _layout(networks, examples, first)
+    state = _State(gr.State(first), gr.State(AS_IT_IS), gr.State(None))
+    opened = _wire_opening(page, networks, first, parts, state)
+    events = _wire_choices(networks, examples, parts, state, opened)
+    events += _wire_adjustments(networks, parts, state)
+    _wire_reading(parts, state, events)
     endpoint.build(networks, **PROGRAMS)
-    return [*page.options.typed, page.reading.share]
+    return HandOver(parts.compare, state.image, state.options)
 
 
-def _layout(
-    networks: Networks, examples: dict[str, Example], first: Example | None, shown: Shown
-) -> _Page:
+def _layout(networks: Networks, examples: dict[str, Example], first: Example | None) -> _Page:
     with gr.Row(elem_id="analyse"):
         with gr.Column(scale=4, min_width=300):
             upload = upload_area(label="Your image", height=150, elem_id="upload")
             gr.HTML(HINT.format(minutes=sweep.longest_stay_minutes()))
             example = example_choice(examples, first, "examples")
             variant = _network_choice(networks)
+            compare = gr.Button("Compare all networks on it", size="sm", elem_id="to-compare")
             options = input_options.controls()
             clear = gr.Button("Clear", elem_id="clear")
         with gr.Column(scale=6, min_width=320, elem_id="view"):
-            picture = gr.HTML(shown.picture, elem_id="picture")
+            nothing_yet = result.coming() if first else result.empty()
+            picture = gr.HTML(nothing_yet, elem_id="picture")
             anyway = anyway_button("anyway")
             _layer_controls()
             save = downloads.controls()
         with gr.Column(scale=4, min_width=280, elem_id="findings"):
-            card = gr.HTML(thresholds.card(shown.score, View()))
-            reading = thresholds.controls(shown.score)
-            findings = gr.HTML(shown.findings)
+            card = gr.HTML(thresholds.card(None, View()))
+            reading = thresholds.controls()
+            findings = gr.HTML()
     return _Page(
-        upload, example, variant, options, clear, picture, anyway, save, card, reading, findings
-    )
+        upload, example, variant, compare, options, clear, picture, anyway, save, card, reading,
+        findings,
+    )  # fmt: skip
+
+
+def _wire_opening(
+    page: gr.Blocks, networks: Networks, first: Example | None, parts: _Page, state: _State
+) -> list:
+    """What a visitor is shown at first. Returns the event, if there is one."""
+    input_options.start_empty(page, [*parts.options.typed, parts.reading.share])
+    if first is None:
+        return []
+    coming = in_background(analyse, networks, first, networks.default)
+    shown = _outputs(parts, state)
+    return [page.load(lambda: _shown(coming.result(), View()), None, shown, **LINE, **PRIVATE)]
 
 
 def _wire_choices(
-    networks: Networks, examples: dict[str, Example], page: _Page, state: _State
+    networks: Networks, examples: dict[str, Example], page: _Page, state: _State, opened: list
 ) -> list:
     """Another image, which resets how files are read, or another network. Returns the events."""
     shown, view = _outputs(page, state), page.reading.view
@@ -147,7 +169,7 @@ def _wire_choices(
         _clear,
         [state.image, page.upload],
         [*fresh, page.upload, page.example],
-        cancels=[uploaded, picked, looked],  # so that no late answer fills the page again
+        cancels=[*opened, uploaded, picked, looked],  # so that no late answer fills the page again
         **READING,
         **PRIVATE,
     )

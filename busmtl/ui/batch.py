@@ -22,13 +22,14 @@ from ..collection import (
     open_collection,
 )
 from ..engines import EngineError
-from ..images import MAX_FILE_BYTES
+from ..images import MAX_FILE_BYTES, ImageError
 from ..rows import COLUMNS, csv_text
 from ..weights import WeightsError
-from . import batch_api, sweep
+from . import batch_api, input_options, sweep
 from . import batch_view as view
 from .analyse import PRIVATE
 from .chosen import Upload, remove_upload, upload_area
+from .examine import check_scale
 from .networks import Networks
 
 # A batch waits for other batches only: between two of its images it is others' turn.
@@ -102,7 +103,7 @@ class Page:
         return list(vars(self).values())
 
 
-def build(networks: Networks) -> None:
+def build(page: gr.Blocks, networks: Networks) -> None:
     """Lay out the tab and wire it."""
     with gr.Row(elem_id="batch"):
         with gr.Column(scale=4, min_width=300):
@@ -122,6 +123,13 @@ def build(networks: Networks) -> None:
                 filterable=False,
                 elem_id="batch-variant",
             )
+            scale = gr.Number(
+                None,
+                label="Millimetres per pixel",
+                info="Of all files that do not state their own, as DICOM files do.",
+                placeholder="unknown",
+                elem_id="batch-scale",
+            )
             with gr.Row():
                 start = gr.Button("Start", variant="primary", min_width=80, elem_id="batch-start")
                 cancel = gr.Button(
@@ -139,8 +147,9 @@ def build(networks: Networks) -> None:
                 )
             own = gr.HTML(elem_id="batch-figures")
             table = gr.HTML(view.empty(), elem_id="batch-table")
-    page = Page(status, table, own, csv, masks, start, cancel, gr.State(None))
-    _wire(networks, page, files, variant, clear)
+    input_options.start_empty(page, [scale])
+    changing = Page(status, table, own, csv, masks, start, cancel, gr.State(None))
+    _wire(networks, changing, [files, variant, scale], clear)
     _publish(networks, variant)
 
 
@@ -154,14 +163,15 @@ def _hint() -> str:
     )
 
 
-def _wire(networks: Networks, page: Page, files, variant, clear) -> None:
-    """files, variant, clear: the components that a run reads and that never change by it."""
+def _wire(networks: Networks, page: Page, given: list, clear: gr.Button) -> None:
+    """given: the components that a run reads: files, network, scale."""
+    files, *_ = given
     held = gr.State([])
     files.change(_let_go, [files, held], held, **AT_ONCE)
     begun = page.start.click(partial(_begin, page), page.run, page.all(), **AT_ONCE)
     running = begun.then(
         partial(_run, networks, page),
-        [files, variant],
+        given,
         page.all(),
         show_progress="hidden",
         **LINE,
@@ -203,7 +213,7 @@ def _begin(page: Page, before: Run | None) -> dict:
     }
 
 
-def _run(networks: Networks, page: Page, files: list[Upload], variant_id: str):
+def _run(networks: Networks, page: Page, files: list[Upload], variant_id: str, scale: float | None):
     """Yields what changes on the page, until the last image or until the visitor stops it.
 
     Gradio sends what was yielded last once more at the end, perhaps after what the handler of
@@ -212,7 +222,7 @@ def _run(networks: Networks, page: Page, files: list[Upload], variant_id: str):
     current = Run(Path(get_upload_folder()) / secrets.token_hex(16))
     try:
         yield {page.status: view.progress(0, 0, "Reading the files."), page.run: current}
-        yield from _work(networks, page, files, variant_id, current)
+        yield from _work(networks, page, files, variant_id, scale, current)
         end = _blank(page) if current.cleared else _last(page, current)
     finally:  # also where the visitor leaves
         for upload in files:
@@ -222,19 +232,27 @@ def _run(networks: Networks, page: Page, files: list[Upload], variant_id: str):
     yield {page.status: gr.skip()}
 
 
-def _work(networks: Networks, page: Page, files: list[Upload], variant_id: str, current: Run):
+def _work(
+    networks: Networks,
+    page: Page,
+    files: list[Upload],
+    variant_id: str,
+    scale: float | None,
+    current: Run,
+):
     drawn = 0.0
     try:
+        check_scale(scale)
         with open_collection([(upload.path, upload.name) for upload in files]) as collection:
             current.total, current.notes = len(collection.items), collection.notes
-            for outcome in run(networks.get(variant_id), collection.items):
+            for outcome in run(networks.get(variant_id), collection.items, scale):
                 current.outcomes.append(outcome)
                 if current.stopped.is_set():
                     return
                 if time.monotonic() - drawn >= REDRAWN_S:
                     yield _meanwhile(page, current)
                     drawn = time.monotonic()
-    except (CollectionError, WeightsError, EngineError) as error:
+    except (ImageError, CollectionError, WeightsError, EngineError) as error:
         current.problem = str(error)
     except Exception:
         logging.exception("A batch failed")

@@ -1,5 +1,7 @@
 """The image that a visitor has chosen: an example, or an upload and its way off the disk."""
 
+import secrets
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,6 +91,15 @@ def find_examples(folder: Path) -> dict[str, Example]:
         label = f"{kind} {count[kind]}"
         examples[label] = Example(path, label)
     return examples
+
+
+def copy_upload(image: Upload | Example | None) -> Upload | Example | None:
+    """A copy that another tab may remove; an example, or an upload that is gone, as it is."""
+    if not isinstance(image, Upload) or not image.path.exists():
+        return image
+    folder = image.path.parent.with_name(secrets.token_hex(32))
+    folder.mkdir(mode=0o700)
+    return Upload(Path(shutil.copy(image.path, folder)), image.name)
 
 
 def remove_upload(image: Upload | Example | None) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import gradio as gr
 from gradio_client.utils import python_type_to_json_schema
@@ -12,9 +13,9 @@ from .. import agreement, gate, known
 from ..comparison import Networks, answers, places
 from ..images import ImageError, decode
 from . import board, compare_api, result, sweep
-from .analyse import HINT, PRIVATE, READING, anyway_button, example_choice
-from .chosen import Example, Upload, remove_upload, upload_area
-from .examine import GONE
+from .analyse import HINT, PRIVATE, READING, HandOver, anyway_button, example_choice
+from .chosen import Example, Upload, copy_upload, remove_upload, upload_area
+from .examine import AS_IT_IS, Options, Stopped, read
 
 # A line of its own: a visitor's boards come one after the other, and between two networks it is
 # others' turn.
@@ -25,42 +26,62 @@ SHOW_JS = """() => matchMedia("(max-width: 640px)").matches
 BROKEN = "Something went wrong here, not with your image. Try again."
 
 
-def build(networks: Networks, examples: dict[str, Example]) -> None:
-    """Lay out the tab and wire it, with the endpoint for programs."""
-    current = gr.State(None)
+ELSEWHERE = """<p class="hint">To crop, to set the scale, or for another frame: begin under Analyse
+and choose “Compare all networks on it” there.</p>"""
+
+
+class _State(NamedTuple):
+    """The image, this tab's own, and how it is read."""
+
+    image: gr.State
+    options: gr.State
+
+
+def build(
+    networks: Networks, examples: dict[str, Example], tabs: gr.Tabs, hand_over: HandOver
+) -> None:
+    """Lay out the tab and wire it, with the endpoint for programs. tabs: those of the page, of
+    which this one has the id "compare".
+    """
     with gr.Row(elem_id="compare-input"):
         with gr.Column(scale=4, min_width=300):
             upload = upload_area(label="Your image", height=130, elem_id="compare-upload")
-            gr.HTML(HINT.format(minutes=sweep.longest_stay_minutes()))
+            gr.HTML(HINT.format(minutes=sweep.longest_stay_minutes()) + ELSEWHERE)
         with gr.Column(scale=9, min_width=300):
             example = example_choice(examples, None, "compare-examples")
             clear = gr.Button("Clear", elem_id="compare-clear")
     source = gr.HTML()
     shown = gr.HTML(board.empty(), elem_id="board")
     anyway = anyway_button("compare-anyway")
+    state = _State(gr.State(None), gr.State(AS_IT_IS))
 
     answer = [source, shown, anyway]
-    line = LINE | {"show_progress_on": shown}
+    line = LINE | {"show_progress_on": shown} | PRIVATE
     uploaded = upload.upload(
         partial(_take_upload, networks),
-        [upload, current],
-        [*answer, upload, example, current],
+        [upload, state.image],
+        [*answer, upload, example, *state],
         **line,
-        **PRIVATE,
     )
     picked = example.input(
         partial(_take_example, networks, examples),
-        [example, current],
-        [*answer, current],
+        [example, state.image],
+        [*answer, *state],
         **line,
-        **PRIVATE,
     )
-    went_on = anyway.click(partial(_go_on, networks), current, answer, **line, **PRIVATE)
+    hand_over.button.click(lambda: gr.Tabs(selected="compare"), None, tabs, queue=False, **PRIVATE)
+    taken = hand_over.button.click(
+        partial(_take_over, networks),
+        [hand_over.image, hand_over.options, state.image],
+        [*answer, example, *state],
+        **line,
+    )
+    went_on = anyway.click(partial(_go_on, networks), [*state], answer, **line)
     clear.click(
         _clear,
-        [current, upload],
-        [*answer, upload, example, current],
-        cancels=[uploaded, picked, went_on],
+        [state.image, upload],
+        [*answer, upload, example, *state],
+        cancels=[uploaded, picked, taken, went_on],
         **READING,
         **PRIVATE,
     )
@@ -70,18 +91,18 @@ def build(networks: Networks, examples: dict[str, Example]) -> None:
 
 
 def compare(
-    networks: Networks, image: Upload | Example | None, gated: bool = True
+    networks: Networks, image: Upload | Example | None, options: Options = AS_IT_IS
 ) -> Iterator[tuple]:
     """(source, board) as HTML and whether one may go on all the same, anew with each answer. What
     fails as a whole becomes a sentence.
-
-    gated: whether an upload that does not look like ultrasound is stopped, not only remarked on.
     """
     if image is None:
         yield "", board.empty(), _seen(False)
         return
     try:
-        yield from _boards(networks, image, gated)
+        yield from _boards(networks, image, options)
+    except Stopped as stop:
+        yield "", result.stopped(image.name, str(stop), stop.image, stop.crop), _seen(True)
     except ImageError as error:
         yield "", result.message(image.name, str(error)), _seen(False)
     except Exception:  # the visitor must not keep looking at half a board
@@ -89,21 +110,11 @@ def compare(
         yield "", result.message(image.name, BROKEN), _seen(False)
 
 
-def _boards(networks: Networks, image: Upload | Example, gated: bool) -> Iterator[tuple]:
-    if not image.path.exists():
-        raise ImageError(GONE)
-    decoded, _ = known.told(decode(image.path))
-    reference = None
-    if isinstance(image, Example):
-        reference = result.Reference(image.pathology, image.reference_mask())
-    elif objection := gate.objection(decoded.image_rgb_u8):
-        if gated:
-            yield "", result.stopped(image.name, objection, decoded, None), _seen(True)
-            return
-        decoded = replace(decoded, warnings=(*decoded.warnings, objection))
-    shown = board.Board(image.name, decoded, reference, places(networks))
-    yield board.source(decoded), shown.html(), _seen(False)
-    for place in answers(networks, decoded):
+def _boards(networks: Networks, image: Upload | Example, options: Options) -> Iterator[tuple]:
+    seen = read(image, options)
+    shown = board.Board(image.name, seen.image, seen.reference, places(networks))
+    yield board.source(seen.image), shown.html(), _seen(False)
+    for place in answers(networks, seen.image):
         shown.add(place)
         yield gr.skip(), shown.html(), gr.skip()
     shown.finish()
@@ -144,14 +155,31 @@ def _take_upload(networks: Networks, upload: Upload | None, before) -> Iterator[
     """The file in the upload area becomes the current image; the area is ready for the next."""
     if upload is None or not isinstance(before, Upload) or before.path != upload.path:
         remove_upload(before)
-    yield gr.skip(), gr.skip(), gr.skip(), None, None, upload
+    yield gr.skip(), gr.skip(), gr.skip(), None, None, upload, AS_IT_IS
     for answer in compare(networks, upload):
-        yield *answer, gr.skip(), gr.skip(), gr.skip()
+        yield *answer, *[gr.skip()] * 4
 
 
-def _go_on(networks: Networks, image: Upload | Example | None) -> Iterator[tuple]:
+def _take_example(networks: Networks, examples: dict[str, Example], label, before):
+    remove_upload(before)
+    example = examples[label]
+    for answer in compare(networks, example):
+        yield *answer, example, AS_IT_IS
+
+
+def _take_over(networks: Networks, image: Upload | Example | None, options: Options, before):
+    """The image of the tab Analyse, as it is read there."""
+    remove_upload(before)
+    own = copy_upload(image)
+    label = own.label if isinstance(own, Example) else None
+    yield gr.skip(), gr.skip(), gr.skip(), label, own, options
+    for answer in compare(networks, own, options):
+        yield *answer, *[gr.skip()] * 3
+
+
+def _go_on(networks: Networks, image: Upload | Example | None, options: Options) -> Iterator[tuple]:
     """The same image, although the gate objects."""
-    yield from compare(networks, image, gated=False)
+    yield from compare(networks, image, replace(options, gated=False))
 
 
 def _seen(visible: bool) -> dict:
@@ -159,15 +187,8 @@ def _seen(visible: bool) -> dict:
     return gr.update(visible=visible)
 
 
-def _take_example(networks: Networks, examples: dict[str, Example], label, before):
-    remove_upload(before)
-    example = examples[label]
-    for answer in compare(networks, example):
-        yield *answer, example
-
-
 def _clear(before: Upload | Example | None, awaited: Upload | None):
     """awaited: a file that waits for its answer."""
     remove_upload(before)
     remove_upload(awaited)
-    return "", board.empty(), _seen(False), None, None, None
+    return "", board.empty(), _seen(False), None, None, None, AS_IT_IS

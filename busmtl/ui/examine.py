@@ -52,35 +52,34 @@ class Stopped(ImageError):
 
 
 @dataclass(frozen=True, eq=False)
-class Examined:
-    """An image with its prediction.
+class Seen:
+    """What the networks see of a file.
 
-    image: what the network saw: the part that `crop` names, the whole where that is None.
+    image: the part that `crop` names, the whole where that is None, with the visitor's scale where
+    it has none of its own; its warnings tell of all that. reference: of an example.
     """
+
+    image: DecodedImage
+    crop: Crop | None
+    reference: Reference | None
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """An image with its prediction; image, crop, and reference as in `Seen`."""
 
     name: str
     image: DecodedImage
     crop: Crop | None
+    reference: Reference | None
     options: Options
     predictor: Predictor
     prediction: Prediction
-    reference: Reference | None
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the visitor, beyond those of the prediction itself."""
-        notes = []
-        if gate.has_text(self.image.image_rgb_u8):
-            notes.append(gate.TEXT)
-        if self.crop is not None:
-            notes.append(
-                "Mask and numbers are those of the cropped image: columns "
-                f"{self.crop.left} to {self.crop.right}, rows {self.crop.top} to "
-                f"{self.crop.bottom} of the whole."
-            )
-        if self.options.mm_per_px is not None and self.image.spacing_mm is not None:
-            notes.append(OWN_SCALE)
-        return (*notes, *_disagreement(self.prediction))
+        return _disagreement(self.prediction)
 
     @property
     def unsure(self) -> np.ndarray | None:
@@ -106,32 +105,53 @@ class Examined:
         )
 
 
+def read(image: Upload | Example, options: Options) -> Seen:
+    """Raises ImageError, a sentence for the visitor; Stopped is one."""
+    if not image.path.exists():
+        raise ImageError(GONE)
+    check_scale(options.mm_per_px)
+    whole, _ = known.told(decode(image.path, options.frame - 1))  # a crop would hide it
+    whole = _scaled(whole, options.mm_per_px)
+    crop = crop_of(whole.size_hw, *options.sides)
+    seen = cut(whole, crop) if crop else whole
+    notes = [gate.TEXT] if gate.has_text(seen.image_rgb_u8) else []
+    if crop:
+        notes.append(
+            "Mask and numbers are those of the cropped image: columns "
+            f"{crop.left} to {crop.right}, rows {crop.top} to {crop.bottom} of the whole."
+        )
+    if isinstance(image, Upload) and (objection := _objection(whole, seen)):
+        if options.gated:
+            raise Stopped(objection, seen, crop)
+        notes.append(objection)
+    seen = replace(seen, warnings=(*seen.warnings, *notes))
+    return Seen(seen, crop, _reference(image, crop))
+
+
 def examine(
     networks: Networks, image: Upload | Example, variant_id: str, options: Options
 ) -> Examined:
     """Raises ImageError, WeightsError, or EngineError, each a sentence for the visitor; Stopped is
     an ImageError.
     """
-    if not image.path.exists():
-        raise ImageError(GONE)
-    _check_scale(options.mm_per_px)
-    whole, _ = known.told(decode(image.path, options.frame - 1))  # a crop would hide it
-    crop = crop_of(whole.size_hw, *options.sides)
-    seen = cut(whole, crop) if crop else whole
-    if isinstance(image, Upload) and (objection := _objection(whole, seen)):
-        if options.gated:
-            raise Stopped(objection, seen, crop)
-        seen = replace(seen, warnings=(*seen.warnings, objection))
+    seen = read(image, options)
     predictor = networks.get(variant_id)
     return Examined(
         name=image.name,
-        image=seen,
-        crop=crop,
+        **vars(seen),
         options=options,
         predictor=predictor,
-        prediction=predictor.predict(seen, mm_per_px=options.mm_per_px),
-        reference=_reference(image, crop),
+        prediction=predictor.predict(seen.image),
     )
+
+
+def _scaled(image: DecodedImage, mm_per_px: float | None) -> DecodedImage:
+    """With the visitor's scale, which a file's own goes before."""
+    if mm_per_px is None:
+        return image
+    if image.spacing_mm is not None:
+        return replace(image, warnings=(*image.warnings, OWN_SCALE))
+    return replace(image, spacing_mm=(mm_per_px, mm_per_px))
 
 
 def _objection(whole: DecodedImage, seen: DecodedImage) -> str | None:
@@ -144,7 +164,8 @@ def _objection(whole: DecodedImage, seen: DecodedImage) -> str | None:
     return objection if gate.objection(whole.image_rgb_u8) else None
 
 
-def _check_scale(mm_per_px: float | None) -> None:
+def check_scale(mm_per_px: float | None) -> None:
+    """Raises ImageError for a scale that no image has; None is that of no scale."""
     if mm_per_px is not None and not is_plausible_spacing(mm_per_px):
         raise ImageError(
             f"The scale must be above 0 and at most {MAX_SPACING_MM:g} mm per pixel. Change it."

@@ -71,6 +71,12 @@ def controls() -> Controls:
     return Controls(frame, scale, sides, apply, undo)
 
 
+def start_empty(page: gr.Blocks, numbers: list[gr.Number]) -> None:
+    """A gr.Number without a value shows, and sends, 0 until it is told that it has none."""
+    nothing = f"() => Array({len(numbers)}).fill(null)"
+    page.load(None, None, numbers, js=nothing, queue=False, api_visibility="private")
+
+
 def options_of(frame: int, scale: float | None, *sides: float | None) -> Options:
     """What stands in `Controls.all`, in that order."""
     return Options(int(frame), scale, sides)

@@ -22,25 +22,22 @@ MAX_WAITING = 60  # events; whoever comes later is told that the queue is full
 
 
 def build(examples_folder: Path) -> tuple[gr.Blocks, dict]:
-    """The page, and what its `launch` needs. The first example is predicted here, once."""
+    """The page, and what its `launch` needs."""
     examples = find_examples(examples_folder)
     networks = Networks()
     with gr.Blocks(title="busmtl", analytics_enabled=False) as page:
         gr.HTML(HEADER)
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab("Analyse"):
-                empty = analyse.build(networks, examples)
-            with gr.Tab("Compare"):
-                compare.build(networks, examples)
+                hand_over = analyse.build(page, networks, examples)
+            with gr.Tab("Compare", id="compare"):
+                compare.build(networks, examples, tabs, hand_over)
             with gr.Tab("Batch"):
-                batch.build(networks)
+                batch.build(page, networks)
             with gr.Tab("Results"):
                 results.build()
             with gr.Tab("About"):
                 about.build(networks)
-        # A gr.Number without a value shows, and sends, 0 until it is told that it has none.
-        nothing = f"() => Array({len(empty)}).fill(null)"
-        page.load(None, None, empty, js=nothing, queue=False, api_visibility="private")
     page.queue(max_size=MAX_WAITING)
     script = f"const MAX_FILE_BYTES = {MAX_FILE_BYTES};\n" + _read_all("*.js")
     css = _read_all("*.css") + analyse.thumbnails_css(examples)

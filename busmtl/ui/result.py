@@ -41,6 +41,11 @@ def empty() -> str:
     return '<div class="empty">Choose an image, and the result appears here.</div>'
 
 
+def coming() -> str:
+    """In the place of the picture until the first example's result is there."""
+    return '<div class="empty" role="status">The network is loading…</div>'
+
+
 def message(name: str, text: str) -> str:
     """In the place of a result: why there is none and what to do."""
     return (

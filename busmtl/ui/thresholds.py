@@ -102,8 +102,8 @@ class Controls:
         return [self.choice, self.free, self.share]
 
 
-def controls(score: Score | None) -> Controls:
-    """In a fold of their own; score: the one to start with."""
+def controls() -> Controls:
+    """In a fold of their own."""
     with gr.Accordion("Threshold and assumptions", open=False, elem_id="reading"):
         choice = gr.Radio(
             [(label, name) for name, label in LABELS.items()],
@@ -114,7 +114,7 @@ def controls(score: Score | None) -> Controls:
         free = gr.Slider(
             1, 99, 50, step=1, label="My own threshold, in percent", elem_id="free-threshold"
         )
-        points = gr.HTML(table(score, View()))
+        points = gr.HTML()
         share = gr.Number(
             None,
             label="Share of malignant lesions, in percent",
