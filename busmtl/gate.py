@@ -3,8 +3,6 @@
 A few hundred fixed features (`features`) go through a network of one hidden layer (`gate.npz`,
 plain arrays) that `python -m train gate` fits and measures (`gate.json`). An image takes some
 20 ms. It cannot tell breast ultrasound from other ultrasound.
-
-`has_text` finds text that is burned into an ultrasound image, which is no reason to stop it.
 """
 
 from dataclasses import dataclass, replace
@@ -35,10 +33,6 @@ MEANS_NOTHING = (
     "The networks know nothing but breast ultrasound: what they say of other pictures means "
     "nothing."
 )
-TEXT = (
-    "Text is burned into the image, and the networks see it too. Crop it off where it lies on "
-    "tissue, or where it names a person."
-)
 
 _COLOURED = 40  # of 255: difference between channels that no grey image has
 _PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
@@ -46,13 +40,6 @@ _GRID = 8  # by 8 fields of the layout
 _BLOCK = 8  # px
 _LAGS = (1, 2, 4, 8, 16, 32)  # px
 _RINGS = (2, 4, 8, 12, 16, 24, 32, 48, 64, 90, 128)  # cycles per side
-
-_TEXT_SIDE = 1200  # px; a larger image is reduced before text is looked for
-_LETTER_HEIGHTS = (6, 26)  # px
-_STROKE = 7  # px: what is as wide as this is no stroke of a letter
-_STROKE_LEVEL = 150  # of 255, at least
-_STROKE_CONTRAST = 90  # above what lies around it
-_LETTERS = 3  # in a row: text
 
 
 @dataclass(frozen=True)
@@ -103,57 +90,6 @@ def warned(image: DecodedImage) -> DecodedImage:
 def load_model() -> Model:
     with np.load(MODEL, allow_pickle=False) as arrays:
         return Model(**{name: arrays[name] for name in arrays.files})
-
-
-# ---- burned-in text
-
-
-def has_text(image_rgb_u8: np.ndarray) -> bool:
-    """Whether bright letters stand in a row somewhere in a uint8 (H, W, 3) picture."""
-    letters = _letters(image_rgb_u8)
-    return any(_row_length(letters[start:]) >= _LETTERS for start in range(len(letters)))
-
-
-def _letters(image_rgb_u8: np.ndarray) -> list[tuple[int, int, int, int]]:
-    """(left, right, top, bottom) in px of whatever may be a letter, from left to right."""
-    from skimage.measure import label, regionprops  # slow to import, and seldom needed first
-
-    brightest = Image.fromarray(np.maximum.reduce(np.moveaxis(image_rgb_u8, 2, 0)))
-    brightest.thumbnail((_TEXT_SIDE, _TEXT_SIDE))
-    levels = np.asarray(brightest)
-    around = _in_window(_in_window(levels, np.minimum), np.maximum)  # never above levels
-    strokes = (levels >= _STROKE_LEVEL) & (levels - around >= _STROKE_CONTRAST)
-    found = []
-    for region in regionprops(label(strokes)):
-        top, left, bottom, right = region.bbox
-        height, width = bottom - top, right - left
-        fits = _LETTER_HEIGHTS[0] <= height <= _LETTER_HEIGHTS[1] >= width
-        if fits and 0.9 * height <= region.area <= 0.75 * height * max(width, 3):
-            found.append((left, right, top, bottom))
-    return sorted(found)
-
-
-def _in_window(levels: np.ndarray, extreme: np.ufunc) -> np.ndarray:
-    """(H, W): np.minimum or np.maximum over the square of _STROKE px around each pixel."""
-    for axis in (0, 1):
-        padding = [(0, 0), (0, 0)]
-        padding[axis] = (_STROKE // 2, _STROKE // 2)
-        windows = np.lib.stride_tricks.sliding_window_view(
-            np.pad(levels, padding, "edge"), _STROKE, axis
-        )
-        levels = extreme.reduce(np.moveaxis(windows, -1, 0))
-    return levels
-
-
-def _row_length(letters: list[tuple[int, int, int, int]]) -> int:
-    """How many stand beside the first: as high, on its line, without a wide gap."""
-    _, last, top, bottom = letters[0]
-    height, count = bottom - top, 1
-    for left, right, other_top, other_bottom in letters[1:]:
-        on_line = abs(other_bottom - bottom) <= 1 and abs(other_bottom - other_top - height) <= 1
-        if on_line and 0 <= left - last <= 0.9 * height:
-            last, count = right, count + 1
-    return count
 
 
 # ---- features

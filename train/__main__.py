@@ -79,6 +79,14 @@ def gate(
 
 
 @app.command()
+def gate_notes(data: DataFolder) -> None:
+    """Measure the notes on burned-in text and callipers into busmtl/gate.json."""
+    from .gate import write_notes
+
+    write_notes(data)
+
+
+@app.command()
 def fit(
     data: DataFolder,
     variant: Annotated[str, typer.Option()],

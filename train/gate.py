@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from busmtl.gate import CLASSES, MEASURED, MODEL, Model, features, has_text
+from busmtl.burned_in import has_callipers, has_text
+from busmtl.gate import CLASSES, MEASURED, MODEL, Model, features
 from busmtl.images import decode
 
 from .data import TITLES, read_image
 from .splits import Entry, manifest_hashes, read_manifest
 
+FOLDER = Path(__file__).parent
 # kind of picture → the class that the gate takes it for
 CLASS_OF = {
     "photograph": "photograph",
@@ -32,9 +34,10 @@ CLASS_OF = {
     "page of text": "chart",
     "blank or noise": "blank",
 }
-# Validation images that show burned-in text, of those that were looked at: all of BUSI, every
-# fourth of BUS-BRA. Only those that `has_text` finds were labelled, so this gives its precision.
-TEXT_BY_EYE = Path(__file__).parent / "text_by_eye.txt"
+# What is burned in → how it is found, and which share of BUS-BRA's validation images was looked at
+# beside all of BUSI's (one in so many). `NAME_by_eye.txt` lists the images that show it, of those
+# in which it is found: this gives the precision.
+BURNED_IN = {"text": (has_text, 4), "callipers": (has_callipers, 1)}
 NOT_AT_HAND = ("mammograms",)
 HIDDEN = 32
 FOLDS = 5
@@ -53,6 +56,13 @@ def write_gate(
     model = fit(x, y, threshold)
     np.savez_compressed(model_path, **vars(model))
     measured_path.write_text(json.dumps(measure(model, data, pictures), indent=2) + "\n")
+
+
+def write_notes(data: Path, measured_path: Path = MEASURED) -> None:
+    """Measure anew what is said of burned-in text and callipers; all else in the file stays."""
+    measured = json.loads(measured_path.read_text())
+    measured["notes"] = _notes(data)
+    measured_path.write_text(json.dumps(measured, indent=2) + "\n")
 
 
 def read_pictures(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -232,7 +242,7 @@ def measure(model: Model, data: Path, pictures: Path) -> dict:
         "min_ultrasound": round(model.min_ultrasound, 4),
         "ultrasound": ultrasound,
         "heldout": {kind: _stopped(model, images) for kind, images in by_kind.items()},
-        "notes": {"text": _text_noted(data)},
+        "notes": _notes(data),
         "build": {kind: built.count(kind) for kind in sorted(set(built))},
         "not_at_hand": list(NOT_AT_HAND),
     }
@@ -248,13 +258,16 @@ def _ultrasound_to_measure() -> dict[str, list[Entry]]:
     }
 
 
-def _text_noted(data: Path) -> dict[str, int]:
+def _notes(data: Path) -> dict[str, dict[str, int]]:
     parts = _ultrasound_to_measure()
-    entries = [*parts["BUSI validation"], *parts["BUS-BRA validation"][::4]]
-    noted = [entry.image for entry in entries if has_text(read_image(data, entry))]
-    by_eye = set(TEXT_BY_EYE.read_text("utf-8").splitlines())
-    right = sum(image in by_eye for image in noted)
-    return {"looked_at": len(entries), "noted": len(noted), "right": right}
+    counts = {}
+    for name, (has, step) in BURNED_IN.items():
+        entries = [*parts["BUSI validation"], *parts["BUS-BRA validation"][::step]]
+        noted = [entry.image for entry in entries if has(read_image(data, entry))]
+        by_eye = set((FOLDER / f"{name}_by_eye.txt").read_text("utf-8").splitlines())
+        right = sum(image in by_eye for image in noted)
+        counts[name] = {"looked_at": len(entries), "noted": len(noted), "right": right}
+    return counts
 
 
 def _stopped(model: Model, images: list[tuple[str, np.ndarray]]) -> dict[str, int]:

@@ -210,7 +210,11 @@ def stopped_pictures(measured: dict) -> str:
         for title in ("Kind", "Pictures", "Stopped", "Told rightly what it is")
     )
     pictures, stopped = (sum(n[key] for n in kinds.values()) for key in ("pictures", "stopped"))
-    text = measured["notes"]["text"]
+    notes = " ".join(
+        f"{name.capitalize()}: of {counts['looked_at']} validation images, {counts['noted']} got a "
+        f"note, {counts['right']} of them rightly."
+        for name, counts in measured["notes"].items()
+    )
     return f"""<p>On Analyse and Compare, an upload that does not look like ultrasound is stopped
 with the reason, and you may go on all the same. In Batch it gets a warning in its row. The check
 cannot tell breast ultrasound from other ultrasound.</p>
@@ -220,9 +224,8 @@ cannot tell breast ultrasound from other ultrasound.</p>
 pictures from sources not used while building the check; {stopped} of {pictures} were stopped
 ({stopped / pictures:.1%}), those of the last column with the right reason. None at hand, so not
 measured: {", ".join(measured["not_at_hand"])}.</p>
-<p class="aside">Text that is burned into an image gets a note. Of {text["looked_at"]} validation
-images, {text["noted"]} got it, {text["right"]} of them rightly. Callipers and two views in one
-picture get none.</p>"""
+<p class="aside">What is burned into an image gets a note on Analyse and Compare. {notes} Two views
+in one picture get none.</p>"""
 
 
 def _stopped_row(kind: str, counts: dict) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .. import gate, known
+from .. import burned_in, gate, known
 from ..crop import Crop, crop_of, cut
 from ..images import MAX_SPACING_MM, DecodedImage, ImageError, decode, is_plausible_spacing
 from ..mirror import MASK, load_record
@@ -114,7 +114,7 @@ def read(image: Upload | Example, options: Options) -> Seen:
     whole = _scaled(whole, options.mm_per_px)
     crop = crop_of(whole.size_hw, *options.sides)
     seen = cut(whole, crop) if crop else whole
-    notes = [gate.TEXT] if gate.has_text(seen.image_rgb_u8) else []
+    notes = burned_in.notes(seen.image_rgb_u8)
     if crop:
         notes.append(
             "Mask and numbers are those of the cropped image: columns "
