@@ -23,6 +23,8 @@ from .thresholds import Score, View
 # a line all the same, so that a visitor's answers come in the order of the clicks.
 LINE = {"concurrency_id": "analyse", "concurrency_limit": 1, "trigger_mode": "multiple"}
 LATEST = LINE | {"trigger_mode": "always_last"}  # for what a visitor drags or types
+# All visitors are shown one and the same answer at first, so nobody waits in a line for it.
+OPENING = {"concurrency_limit": None, "show_progress": "hidden"}
 # What needs no network waits for none, but keeps its own order.
 READING = {"concurrency_id": "reading", "concurrency_limit": 1, "show_progress": "hidden"}
 PROGRAMS = {"concurrency_id": "predict", "concurrency_limit": 2}
@@ -135,7 +137,7 @@ def _wire_opening(
         return []
     coming = in_background(analyse, networks, first, networks.default)
     shown = _outputs(parts, state)
-    return [page.load(lambda: _shown(coming.result(), View()), None, shown, **LINE, **PRIVATE)]
+    return [page.load(lambda: _shown(coming.result(), View()), None, shown, **OPENING, **PRIVATE)]
 
 
 def _wire_choices(
