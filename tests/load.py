@@ -1,10 +1,11 @@
 """Many visitors at once on this machine alone, and no part of the tests that always run:
 
-    python tests/load.py [--users 50] [--seconds 120]
+    python tests/load.py [--users 50] [--seconds 120] [--out busmtl/results/load.md]
 
 It starts app.py at a loopback address. Each user has an image of a size of its own and asks again
 as soon as the answer is there; every answer is held against what the package gives for that image.
-It prints a Markdown table, and the exit status is 1 where an answer was lost or not the user's own.
+It prints a Markdown table, which also goes into the file that --out names; the exit status is 1
+where an answer was lost or not the user's own.
 """
 
 import argparse
@@ -48,6 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--users", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     users = make_users(arguments.users)
     with tempfile.TemporaryDirectory() as folder, run_app(Path(folder)) as app:
@@ -59,12 +61,18 @@ def main() -> int:
     waited_s = [each for user in users for each in user.waited_s]
     lost = [reason for user in users for reason in user.lost]
     wrong = sum(user.wrong for user in users)
-    print(f"| users at once, for {took_s:.0f} s | {len(users)} |\n|---|---|")
-    print(f"| answers | {len(waited_s)}, {len(waited_s) / took_s:.1f} a second |")
-    print(f"| lost | {len(lost)} |\n| not the user's own | {wrong} |")
-    print(f"| waited: median, 95 % within, longest | {in_words(waited_s)} |")
-    print(f"| `/health`: median, 95 % within, longest | {in_words(health_s)} |")
-    print(f"| memory of the server: before, after, peak | {before_mb}, {after_mb}, {peak_mb} MB |")
+    table = f"""| users at once, for {took_s:.0f} s | {len(users)} |
+|---|---|
+| answers | {len(waited_s)}, {len(waited_s) / took_s:.1f} a second |
+| lost | {len(lost)} |
+| not the user's own | {wrong} |
+| waited: median, 95 % within, longest | {in_words(waited_s)} |
+| `/health`: median, 95 % within, longest | {in_words(health_s)} |
+| memory of the server: before, after, peak | {before_mb}, {after_mb}, {peak_mb} MB |
+"""
+    print(table)
+    if arguments.out:
+        arguments.out.write_text(table, encoding="utf-8")
     print(*sorted(set(lost)), sep="\n", file=sys.stderr)
     return 1 if lost or wrong else 0
 

@@ -28,7 +28,8 @@ from .tables import Network, Table
 
 RESULTS = Path(busmtl.__file__).parent / "results"
 RESULTS_FILE = "results.json"
-BENCH_FILES = ("bench.json", "bench.md")  # written there by `python -m busmtl bench`
+# Written there by `python -m busmtl bench` and `python tests/load.py`.
+MEASURED_APART = ("bench.json", "bench.md", "load.md")
 
 PAGE = """\
 # Results
@@ -71,7 +72,7 @@ def write_report(data: Path, folder: Path = RESULTS) -> None:
         made = Path(temporary) / folder.name
         made.mkdir()
         _write_all(networks, made, data)
-        for name in BENCH_FILES:
+        for name in MEASURED_APART:
             if (folder / name).exists():
                 shutil.copyfile(folder / name, made / name)
         shutil.rmtree(folder, ignore_errors=True)
