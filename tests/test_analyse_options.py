@@ -148,7 +148,7 @@ def test_a_crop_is_what_the_network_sees(networks, scan):
     assert examined.prediction.mask.shape == (100, 120)
     assert np.array_equal(examined.prediction.mask, alone.mask)
     assert examined.prediction.malignant_prob == alone.malignant_prob
-    assert any("columns 10 to 130, rows 0 to 100" in note for note in examined.notes)
+    assert any("columns 10 to 130, rows 0 to 100" in note for note in examined.prediction.warnings)
 
 
 def test_an_example_s_reference_is_cropped_with_it(predictor_for):
@@ -163,7 +163,7 @@ def test_a_scale_gives_millimetres_unless_the_file_has_its_own(networks, scan, c
     by_hand = examine(networks, scan, "lite0-mtl", Options(mm_per_px=0.5)).prediction
     assert by_hand.spacing_mm == (0.5, 0.5)
     own = examine(networks, Upload(clip, "clip.dcm"), "lite0-mtl", Options(mm_per_px=0.5))
-    assert own.prediction.spacing_mm == (0.2, 0.2) and OWN_SCALE in own.notes
+    assert own.prediction.spacing_mm == (0.2, 0.2) and OWN_SCALE in own.prediction.warnings
     for bad in (0, -1, 9):
         with pytest.raises(ImageError, match="The scale must be above 0"):
             examine(networks, scan, "lite0-mtl", Options(mm_per_px=bad))
