@@ -88,7 +88,7 @@ PRETRAIN_SWIN = replace(PRETRAIN, name="pretrain-swin", epochs=18, batch=16, lr=
 TEACHER = replace(PRETRAIN, name="teacher", epochs=12, lr=4e-3, mixup=0)
 # What every embedded network gets after that.
 RELEASE = Recipe(name="release", size=256, epochs=5, batch=16, lr=5e-4, ema=0.998, **_BOTH)
-RELEASE_SWIN = replace(RELEASE, name="release-swin", epochs=2, lr=2e-4, mixup=0)
+RELEASE_SWIN = replace(RELEASE, name="release-swin", epochs=2, lr=2e-4)
 
 RECIPES = {
     recipe.name: recipe
