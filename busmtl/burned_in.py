@@ -3,6 +3,9 @@
 Neither is a reason to stop the image. How often each is told rightly is in `gate.json`.
 """
 
+from itertools import combinations
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
 
@@ -24,46 +27,54 @@ _CROSS_STROKES = (120, 60)
 _LETTER_HEIGHTS = (6, 26)  # px
 _LETTERS = 3  # in a row: text
 _CROSS_SIDES = (6, 30)  # px
-_ALIKE = 3  # px by which the sides of one cross may differ
-_CROSSES = 2  # of one shape and size: callipers
+_SQUARE = 3  # px by which the sides of one cross may differ
+_CROSS_DIFFERENCE = 2  # px between the sizes of two that belong together
 _FIELDS = 5  # a side of the grid in which a cross is looked at
+
+
+class _Lines(NamedTuple):
+    """uint8 (H, W) each: brightness, and how far thin lines stand above what lies around."""
+
+    levels: np.ndarray
+    contrast: np.ndarray
 
 
 def notes(image_rgb_u8: np.ndarray) -> list[str]:
     """Sentences for the visitor on what is burned into a uint8 (H, W, 3) picture."""
-    found = {TEXT: has_text, CALLIPERS: has_callipers}
-    return [sentence for sentence, has in found.items() if has(image_rgb_u8)]
+    lines = _thin_lines(image_rgb_u8)
+    found = {TEXT: _text_in(lines), CALLIPERS: _callipers_in(lines)}
+    return [sentence for sentence, is_there in found.items() if is_there]
 
 
 def has_text(image_rgb_u8: np.ndarray) -> bool:
     """Whether bright letters stand in a row somewhere in a uint8 (H, W, 3) picture."""
-    letters = _letters(image_rgb_u8)
-    return any(_row_length(letters[start:]) >= _LETTERS for start in range(len(letters)))
+    return _text_in(_thin_lines(image_rgb_u8))
 
 
 def has_callipers(image_rgb_u8: np.ndarray) -> bool:
-    """Whether bright crosses of one shape and size are somewhere in a uint8 (H, W, 3) picture."""
-    crosses = [
-        (shape, region.image.shape)
-        for region in _strokes(image_rgb_u8, *_CROSS_STROKES)
-        if (shape := _cross(region.image))
-    ]
+    """Whether two bright crosses alike are somewhere in a uint8 (H, W, 3) picture."""
+    return _callipers_in(_thin_lines(image_rgb_u8))
+
+
+def _text_in(lines: _Lines) -> bool:
+    letters = _letters(lines)
+    return any(_row_length(letters[start:]) >= _LETTERS for start in range(len(letters)))
+
+
+def _callipers_in(lines: _Lines) -> bool:
+    regions = [region.image for region in _strokes(lines, *_CROSS_STROKES)]
+    crosses = [(shape, image.shape) for image in regions if (shape := _cross(image))]
     return any(
-        sum(shape == other and _alike(size, other_size, 2) for other, other_size in crosses)
-        >= _CROSSES
-        for shape, size in crosses
+        shape == other and np.abs(np.subtract(size, other_size)).max() <= _CROSS_DIFFERENCE
+        for (shape, size), (other, other_size) in combinations(crosses, 2)
     )
-
-
-def _alike(size: tuple[int, int], other: tuple[int, int], difference: int) -> bool:
-    return all(abs(a - b) <= difference for a, b in zip(size, other, strict=True))
 
 
 def _cross(pixels: np.ndarray) -> str:
     """ "+" or "×" where a bool (h, w) region, cut to its own bounds, is one, else ""."""
     height, width = pixels.shape
     fits = _CROSS_SIDES[0] <= min(height, width) and max(height, width) <= _CROSS_SIDES[1]
-    if not fits or abs(height - width) > _ALIKE:
+    if not fits or abs(height - width) > _SQUARE:
         return ""
     rows, columns = (
         np.linspace(0, side, _FIELDS + 1).round().astype(int) for side in (height, width)
@@ -79,10 +90,10 @@ def _cross(pixels: np.ndarray) -> str:
     return "×" if diagonals.min() > 0.25 and not ends.any() else ""
 
 
-def _letters(image_rgb_u8: np.ndarray) -> list[tuple[int, int, int, int]]:
+def _letters(lines: _Lines) -> list[tuple[int, int, int, int]]:
     """(left, right, top, bottom) in px of whatever may be a letter, from left to right."""
     found = []
-    for region in _strokes(image_rgb_u8, *_LETTER_STROKES):
+    for region in _strokes(lines, *_LETTER_STROKES):
         top, left, bottom, right = region.bbox
         height, width = bottom - top, right - left
         fits = _LETTER_HEIGHTS[0] <= height <= _LETTER_HEIGHTS[1] >= width
@@ -91,15 +102,19 @@ def _letters(image_rgb_u8: np.ndarray) -> list[tuple[int, int, int, int]]:
     return sorted(found)
 
 
-def _strokes(image_rgb_u8: np.ndarray, level: int, contrast: int) -> list:
-    """skimage's regions of thin bright lines, at least so bright and so far above their ground."""
+def _strokes(lines: _Lines, level: int, contrast: int) -> list:
+    """skimage's regions of lines that are at least so bright and so far above their ground."""
     from skimage.measure import label, regionprops  # slow to import, and seldom needed first
 
+    return regionprops(label((lines.levels >= level) & (lines.contrast >= contrast)))
+
+
+def _thin_lines(image_rgb_u8: np.ndarray) -> _Lines:
     brightest = Image.fromarray(np.maximum.reduce(np.moveaxis(image_rgb_u8, 2, 0)))
     brightest.thumbnail((_SIDE, _SIDE))
     levels = np.asarray(brightest)
     around = _in_window(_in_window(levels, np.minimum), np.maximum)  # never above levels
-    return regionprops(label((levels >= level) & (levels - around >= contrast)))
+    return _Lines(levels, levels - around)
 
 
 def _in_window(levels: np.ndarray, extreme: np.ufunc) -> np.ndarray:
