@@ -375,7 +375,7 @@ def labelled(label, prob):
 def test_an_unforeseen_failure_costs_its_own_row(own_data, predictor_for, monkeypatch):
     predictor, real = predictor_for(SMALLEST), predictor_for(SMALLEST).predict
     answers = iter([1, 0, 1])  # the bad file never comes that far
-    monkeypatch.setattr(predictor, "predict", lambda image: next(answers) and real(image))
+    monkeypatch.setattr(predictor, "predict", lambda image, _scale: next(answers) and real(image))
     outcomes = run_zip(own_data[0], predictor)
     assert [outcome.failed for outcome in outcomes] == [False, True, True, False]
     assert "Something went wrong" in outcomes[1].row["error"]

@@ -58,7 +58,7 @@ def test_mean_activation_is_the_difference_of_the_logits(variant_id):
 @every_variant
 def test_every_parameter_gets_a_gradient(variant_id):
     network = build_small(variant_id).train()
-    output = network(images(2))
+    output = network(images(8))  # of two, Swin's stochastic depth may pass a branch by with both
     answers = [answer for answer in output[:2] if answer is not None]
     sum((answer * torch.randn_like(answer)).sum() for answer in answers).backward()
     without = [

@@ -24,7 +24,7 @@ def report_of(predictor_for, scan_rgb_u8):
             image, None, ("A long sentence on this file, again. " * 4,) * warnings
         )
         prediction = predictor.predict(decoded)
-        examined = Examined(name, decoded, None, Options(), predictor, prediction, None)
+        examined = Examined(name, decoded, None, None, Options(), predictor, prediction)
         score = thresholds.score_of(predictor, prediction)
         file = downloads.make(REPORT, examined, score, View("balanced"))
         assert (file.media_type, file.name[-4:]) == ("application/pdf", ".pdf")
