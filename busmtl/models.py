@@ -40,8 +40,8 @@ class Output(NamedTuple):
 class Network(nn.Module):
     """Encoder with the heads that the variant's tasks ask for, randomly initialised.
 
-    input_size: side of the images in px, a multiple of 32. It is part of the Swin
-    encoder's geometry but of none of its weights, so they move freely between sizes.
+    input_size: side of the images in px, a multiple of 32. It is part of the Swin encoder's
+    geometry; below 256 px its last position biases are smaller (`encoder_geometry`).
     """
 
     def __init__(self, variant: Variant, input_size: int = INPUT_SIZE):
@@ -84,12 +84,12 @@ class Network(nn.Module):
 def encoder_geometry(variant: Variant, input_size: int) -> dict:
     """What timm must know to build the encoder for images of side `input_size`; for Swin alone.
 
-    Windows, and so weights, have one size at all image sizes; 8 fits the maps of 256 px (64, 32,
-    16, 8), which the published windows of 7 would pad to 70, 35, 21, 14.
+    Windows of 8 fit the maps of 256 px (64, 32, 16, 8), which the published windows of 7 would
+    pad to 70, 35, 21, 14. Where a map is smaller than that, its window is the whole map.
     """
     if "swin" not in variant.encoder:
         return {}
-    return {"img_size": input_size, "window_size": 8, "always_partition": True}
+    return {"img_size": input_size, "window_size": 8}
 
 
 def build(variant: Variant, input_size: int = INPUT_SIZE) -> Network:

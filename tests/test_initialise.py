@@ -12,7 +12,7 @@ from synthetic import ROOT
 
 from busmtl.models import build
 from busmtl.variants import get_variant
-from train.initialise import InitError, initialise
+from train.initialise import InitError, initialise, resized
 
 FETCH = """
 import sys
@@ -22,7 +22,7 @@ from busmtl.variants import get_variant
 from train.initialise import initialise
 
 variant = get_variant(sys.argv[1])
-network = build(variant, 128)
+network = build(variant)
 initialise(network, variant, "imagenet")
 state = network.encoder.state_dict()
 save_file({key: value.contiguous() for key, value in state.items()}, sys.argv[2])
@@ -79,3 +79,21 @@ def test_imagenet_weights_come_from_the_hub(variant_id, name, kept, tmp_path):
         ours = encoder["model." + bias.format("_")].reshape(15, 15, -1)
         theirs = published[bias.format(".")].reshape(13, 13, -1)
         assert torch.allclose(ours[7, 7], theirs[6, 6], atol=0.02)
+
+
+def test_swin_moves_to_a_larger_image_side_with_its_position_biases_interpolated():
+    """At 128 px the last map is 4 x 4, one window; at 256 px 8 x 8, one window again."""
+    variant = get_variant("swin-mtl")
+    small, large = build(variant, 128), build(variant, 256)
+    table = "encoder.model.layers_3.blocks.0.attn.relative_position_bias_table"
+    state = small.state_dict()
+    across = torch.linspace(-1, 1, 7)  # grows with the distance along a row
+    state[table] = across.repeat(7)[:, None].expand(49, 24)
+
+    large.load_state_dict(resized(state, large))
+
+    assert torch.equal(large.state_dict()["mask_head.0.weight"], state["mask_head.0.weight"])
+    moved = large.state_dict()[table].reshape(15, 15, 24)
+    assert (moved[:, :, 0].diff(dim=1) >= 0).all() and moved[7, 6, 0] < -0.3
+    assert torch.allclose(moved[:, 7], torch.zeros(15, 24), atol=1e-3)
+    assert moved[:, 0].max() < -0.9 and moved[:, 14].min() > 0.9

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from busmtl.models import Network, build, encoder_geometry
-from busmtl.variants import INPUT_SIZE, Variant, get_variant
+from busmtl.variants import Variant, get_variant
 from busmtl.weights import CONFIG_FILE, MODEL_FILE
 
 
@@ -23,13 +23,13 @@ def initialise(network: Network, variant: Variant, init: str) -> None:
     of a backbone can start from one multi-task network.
     """
     if init == "imagenet":
-        _load_imagenet(network.encoder, variant)
+        _load_imagenet(network, variant)
     elif init != "none":
         state = load_file(weights_file(Path(init)))
         own = network.state_dict()
         if missing := sorted(own.keys() - state.keys()):
             raise InitError(f"{init} has no {missing[0]}: it is of another network.")
-        network.load_state_dict({name: state[name] for name in own})
+        network.load_state_dict(resized(state, network))
 
 
 def load_run(run: Path, device: torch.device) -> Network:
@@ -53,16 +53,30 @@ def weights_file(folder: Path) -> Path:
     raise InitError(f"{folder} holds neither a finished epoch nor {MODEL_FILE}.")
 
 
-def _load_imagenet(encoder: torch.nn.Module, variant: Variant) -> None:
-    own = encoder.state_dict()
+def resized(state: dict[str, torch.Tensor], network: Network) -> dict[str, torch.Tensor]:
+    """What the network has of a state dict, Swin's position biases interpolated to its windows."""
+    from timm.layers import resize_rel_pos_bias_table
+
+    taken = {}
+    for name, own in network.state_dict().items():
+        tensor = state[name]
+        if tensor.shape != own.shape and name.endswith("relative_position_bias_table"):
+            window = network.get_submodule(name.rpartition(".")[0]).window_size
+            tensor = resize_rel_pos_bias_table(tensor, window, own.shape)
+        taken[name] = tensor
+    return taken
+
+
+def _load_imagenet(network: Network, variant: Variant) -> None:
+    own = network.encoder.state_dict()
     if variant.id == "lite0-mtl":
         source = _lite0_tensors()
         # The package names its tensors otherwise; the order is the same, the classifier last.
         state = dict(zip(own, source, strict=False))
     else:
-        source = _hub_tensors(variant)
+        source = _hub_tensors(variant, network.input_size)
         state = {name: source[_timm_name(name)] for name in own}
-    encoder.load_state_dict(state)
+    network.encoder.load_state_dict(state)
 
 
 def _lite0_tensors() -> list[torch.Tensor]:
@@ -73,7 +87,7 @@ def _lite0_tensors() -> list[torch.Tensor]:
     return list(torch.load(path, map_location="cpu", weights_only=True).values())
 
 
-def _hub_tensors(variant: Variant) -> dict[str, torch.Tensor]:
+def _hub_tensors(variant: Variant, input_size: int) -> dict[str, torch.Tensor]:
     """ResNet-50 or Swin-T as timm publishes them on the Hugging Face Hub.
 
     timm interpolates Swin-T's position biases, published for windows of 7, to our windows.
@@ -81,7 +95,7 @@ def _hub_tensors(variant: Variant) -> dict[str, torch.Tensor]:
     import timm
 
     name = variant.encoder.removeprefix("tu-")
-    geometry = encoder_geometry(variant, INPUT_SIZE)
+    geometry = encoder_geometry(variant, input_size)
     try:
         return timm.create_model(name, pretrained=True, **geometry).state_dict()
     except Exception as error:
