@@ -94,6 +94,6 @@ def test_swin_moves_to_a_larger_image_side_with_its_position_biases_interpolated
 
     assert torch.equal(large.state_dict()["mask_head.0.weight"], state["mask_head.0.weight"])
     moved = large.state_dict()[table].reshape(15, 15, 24)
-    assert (moved[:, :, 0].diff(dim=1) >= 0).all() and moved[7, 6, 0] < -0.3
+    assert (moved[:, :, 0].diff(dim=1) > -1e-6).all() and moved[7, 6, 0] < -0.3
     assert torch.allclose(moved[:, 7], torch.zeros(15, 24), atol=1e-3)
     assert moved[:, 0].max() < -0.9 and moved[:, 14].min() > 0.9

@@ -193,9 +193,7 @@ class Trainer:
         return {f"loss_{name}": float(total) / step for name, total in means.items()}
 
     def _step(self, chosen: Tensor) -> dict[str, Tensor]:
-        images, masks = augment(
-            self.images[chosen], self.masks[chosen], self.recipe.augmentation, self.recipe.size
-        )
+        images, masks = augment(self.images[chosen], self.masks[chosen], self.recipe.augmentation)
         labels = F.one_hot(self.labels[chosen], len(CLASS_NAMES)).float()  # (B, 2)
         images, masks, labels = mix(self.recipe.mixup, images, masks, labels)
         images = to_network_input(images)  # (B, 3, S, S)
