@@ -45,6 +45,7 @@ WORST = {
     "iou": ("Worst outlined", "mean IoU"),
     "right_prob": ("Worst classified", "mean probability of the right class"),
 }
+SHORT = 24  # characters: "0.768 [0.640, 0.889]" is one
 PLOT = 300  # px, side of the ROC plot's square
 PRIVATE = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
@@ -91,7 +92,7 @@ def table_html(table: dict, titled: bool = True) -> str:
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table["header"])
     body = "".join(
         f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "".join(_cell(cell) for cell in row[1:])
         + "</tr>"
         for row in table["rows"]
     )
@@ -102,6 +103,11 @@ def table_html(table: dict, titled: bool = True) -> str:
         f'aria-label="{escape(table["title"])}"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>{notes}</section>"
     )
+
+
+def _cell(text: str) -> str:
+    """One line where it is as short as a figure with its interval."""
+    return f'<td class="{"short" if len(text) <= SHORT else "long"}">{escape(text)}</td>'
 
 
 def operating_html(results: dict, variant_id: str, threshold: float) -> str:
