@@ -61,8 +61,8 @@ def test_the_clean_comparison_says_by_how_much_multi_task_is_better(studies):
     assert differences == {
         "AUC": pytest.approx(0.5),
         "ACC": pytest.approx(0.5),
-        "IOU": pytest.approx(0.8 - 40 / 110, abs=1e-3),
-        "DICE": pytest.approx(160 / 180 - 80 / 150, abs=1e-3),
+        "tumour IoU": pytest.approx(0.8 - 40 / 110, abs=1e-3),
+        "Dice": pytest.approx(160 / 180 - 80 / 150, abs=1e-3),
     }
     assert [line[0] for line in table.rows][::2] == ["ResNet-50", "U-Net with ResNet-50"]
 

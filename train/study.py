@@ -27,7 +27,7 @@ from . import metrics
 from .card import with_interval
 from .evaluate import PREDICTIONS, Row, read_rows
 from .splits import RANDOM, read_manifest
-from .tables import Table, pair_metrics, paired_difference
+from .tables import METRIC_TITLES, Table, pair_metrics, paired_difference
 
 STUDIES = Path(__file__).parent / "studies"
 RUN_FILES = ("run.json", "log.jsonl")
@@ -94,12 +94,14 @@ def clean(studies: dict[str, Study]) -> Table:
         ours, theirs = (with_intervals(study.test) for study in (multi, single))
         for name in names:
             cells = [with_interval(each[name]) for each in (theirs, ours, difference)]
-            rows.append([single.variant.title, name.upper(), *cells])
+            rows.append([single.variant.title, METRIC_TITLES[name], *cells])
     header = ["single-task network", "metric", "single-task", "multi-task", "difference"]
     notes = (
         "At 128 px, from random weights, no teacher, the paper's recipe on BUSI train alone; the "
-        "same test images, paired bootstrap over duplicate groups. An interval of the difference "
-        "that holds 0 shows neither a difference nor that there is none."
+        "same test images, paired bootstrap over duplicate groups; the difference is multi-task "
+        "minus single-task. An interval of it that holds 0 shows neither a difference nor that "
+        "there is none. Each network is at the epoch that did best on validation, by the mean of "
+        "AUC and Dice, or by the one that it has."
     )
     return Table(
         "clean", "Does multi-task training help? ResNet-50 from scratch", header, rows, notes
@@ -117,7 +119,7 @@ def leakage(studies: dict[str, Study]) -> Table:
         for name, split in names.items():
             found = with_intervals(studies[name].test)
             rows.append([split, *(with_interval(found[key]) for key in LEAKAGE_METRICS)])
-    header = ["split", *(key.upper() for key in LEAKAGE_METRICS)]
+    header = ["split", *(METRIC_TITLES[key] for key in LEAKAGE_METRICS)]
     twins, tested = twins_in_train()
     notes = (
         "ResNet-50 Multi-Task at 128 px, from random weights, the paper's recipe, parts of the "

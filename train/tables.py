@@ -17,6 +17,7 @@ from .card import lookup, with_interval
 from .evaluate import Row
 
 TABLE_1_TITLES = {"tpr": "TPR", "fpr": "FPR", "acc": "ACC", "pre": "PRE", "f1": "F1"}
+METRIC_TITLES = {"auc": "AUC", "acc": "ACC", "iou": "tumour IoU", "dice": "Dice"}
 SIZE_EDGES = (0, 0.03, 0.1, 1)  # lesion's share of the image
 NOT_COMPUTED = "–"
 
@@ -168,7 +169,7 @@ def pairs(networks: list[Network]) -> Table:
                 found = paired_difference(multi.part("busi", "test"), single.part("busi", "test"))
                 cells = [with_interval(found[name]) for name in names]
                 rows += [
-                    [f"{multi.title} − {single.title}", name.upper(), cell]
+                    [f"{multi.title} − {single.title}", METRIC_TITLES[name], cell]
                     for name, cell in zip(names, cells, strict=True)
                 ]
     notes = (
