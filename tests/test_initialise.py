@@ -22,7 +22,7 @@ from busmtl.variants import get_variant
 from train.initialise import initialise
 
 variant = get_variant(sys.argv[1])
-network = build(variant)
+network = build(variant, 128)
 initialise(network, variant, "imagenet")
 state = network.encoder.state_dict()
 save_file({key: value.contiguous() for key, value in state.items()}, sys.argv[2])
@@ -92,7 +92,6 @@ def test_swin_moves_to_a_larger_image_side_with_its_position_biases_interpolated
 
     large.load_state_dict(resized(state, large))
 
-    assert torch.equal(large.state_dict()["mask_head.0.weight"], state["mask_head.0.weight"])
     moved = large.state_dict()[table].reshape(15, 15, 24)
     assert (moved[:, :, 0].diff(dim=1) > -1e-6).all() and moved[7, 6, 0] < -0.3
     assert torch.allclose(moved[:, 7], torch.zeros(15, 24), atol=1e-3)
