@@ -28,13 +28,13 @@ class Output(NamedTuple):
     activation: (B, S/32, S/32), how far each place pushes towards malignant: its mean over
         all places is exactly the malignant logit minus the benign one (class activation map,
         Zhou et al., CVPR 2016, for a head of average pooling and one linear layer).
-    features: (B, C, S/32, S/32), the encoder's last feature map.
+    features: the encoder's maps of S/4, S/8, S/16, and S/32, each (B, C, side, side).
     """
 
     class_logits: Tensor | None
     mask_logits: Tensor | None
     activation: Tensor | None
-    features: Tensor
+    features: tuple[Tensor, ...]
 
 
 class Network(nn.Module):
@@ -66,14 +66,14 @@ class Network(nn.Module):
     def forward(self, images: Tensor) -> Output:
         """images: (B, 3, S, S) float, normalised by `busmtl.preprocess.normalise`."""
         pyramid = self.encoder(images)  # S, S/2, S/4, S/8, S/16, S/32
-        features = pyramid[-1]  # (B, C, S/32, S/32)
+        last = pyramid[-1]  # (B, C, S/32, S/32)
         class_logits = mask_logits = activation = None
         if self.classifier is not None:
-            class_logits = self.classifier(self.dropout(features.mean(dim=(2, 3))))  # (B, 2)
-            activation = self._activation(features)
+            class_logits = self.classifier(self.dropout(last.mean(dim=(2, 3))))  # (B, 2)
+            activation = self._activation(last)
         if self.decoder is not None:
             mask_logits = self.mask_head(self.decoder(pyramid))  # (B, 2, S, S)
-        return Output(class_logits, mask_logits, activation, features)
+        return Output(class_logits, mask_logits, activation, tuple(pyramid[2:]))
 
     def _activation(self, features: Tensor) -> Tensor:
         weight, bias = self.classifier.weight, self.classifier.bias

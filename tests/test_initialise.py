@@ -96,3 +96,24 @@ def test_swin_moves_to_a_larger_image_side_with_its_position_biases_interpolated
     assert (moved[:, :, 0].diff(dim=1) > -1e-6).all() and moved[7, 6, 0] < -0.3
     assert torch.allclose(moved[:, 7], torch.zeros(15, 24), atol=1e-3)
     assert moved[:, 0].max() < -0.9 and moved[:, 14].min() > 0.9
+
+
+def test_local_attention_starts_at_the_neighbours():
+    variant = get_variant("swin-mtl")
+    network = build(variant, 128)
+    initialise(network, variant, "local")
+
+    images = torch.rand(1, 3, 128, 128)
+    for block in network.encoder.model.layers_0.blocks:
+        attention = block.attn
+        bias = attention._get_rel_pos_bias()[0]  # (heads, 64, 64), query by key
+        middle = 3 * 8 + 4  # third row, fourth column of the window
+        for most in bias[:, middle].argmax(dim=1).tolist():
+            assert abs(most // 8 - 3) <= 1 and abs(most % 8 - 4) <= 1
+    assert torch.isfinite(network.eval()(images).mask_logits).all()
+
+
+def test_local_attention_needs_attention():
+    variant = get_variant("resnet50-mtl")
+    with pytest.raises(InitError, match="Swin-T alone"):
+        initialise(build(variant, 64), variant, "local")

@@ -215,15 +215,16 @@ def test_losses_are_named_and_follow_the_tasks():
 
 def test_a_pupil_that_equals_its_teacher_has_nothing_to_learn():
     torch.manual_seed(0)
-    teacher = Output(torch.randn(4, 2), torch.randn(4, 2, 8, 8), None, torch.randn(4, 5, 2, 2))
+    features = torch.randn(4, 3, 4, 4), torch.randn(4, 5, 2, 2)
+    teacher = Output(torch.randn(4, 2), torch.randn(4, 2, 8, 8), None, features)
     same = teacher_losses(teacher, teacher.features, teacher)
     assert same.keys() == {"taught_cls", "taught_seg", "taught_features"}
     assert same["taught_cls"] == pytest.approx(0, abs=1e-6)
     assert same["taught_features"] == pytest.approx(0, abs=1e-6)
     other = teacher._replace(class_logits=-teacher.class_logits, mask_logits=-teacher.mask_logits)
-    worse = teacher_losses(other, -teacher.features, teacher)
+    worse = teacher_losses(other, [-each for each in features], teacher)
     assert all(worse[name] > same[name] for name in same)
-    assert worse["taught_features"] == pytest.approx(2, abs=1e-5)
+    assert worse["taught_features"] == pytest.approx(2 + 2, abs=1e-5)  # both maps the other way
 
 
 def test_moving_average_follows_and_copies_counters():

@@ -92,7 +92,7 @@ def fit(
     variant: Annotated[str, typer.Option()],
     out: Annotated[Path, typer.Option(help="The run's folder")],
     recipe: Annotated[str, typer.Option(help="Its name in train/recipe.py")] = "release",
-    init: Annotated[str, typer.Option(help="none, imagenet, or a run's folder")] = "imagenet",
+    init: Annotated[str, typer.Option(help="none, local, imagenet, or a folder")] = "imagenet",
     teacher: Annotated[
         Path | None, typer.Option(help="Run folder of a network to learn from")
     ] = None,

@@ -37,7 +37,7 @@ from busmtl.variants import CLASS_NAMES, Variant
 
 from .augment import augment, mix
 from .data import Samples
-from .initialise import initialise, load_run, weights_file
+from .initialise import STARTS, initialise, load_run, weights_file
 from .losses import Learner, Target, label_losses, teacher_losses
 from .recipe import Recipe
 from .validate import infer, scores, to_network_input
@@ -53,7 +53,7 @@ class NonFiniteLoss(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """What a run was asked to do. init: "none", "imagenet", or another run's folder."""
+    """What a run was asked to do. init: one of STARTS, or another run's folder."""
 
     variant: Variant
     recipe: Recipe
@@ -64,7 +64,7 @@ class Job:
 
     def record(self) -> dict:
         """The job as JSON would give it back; other runs appear as name@hash of their weights."""
-        starts_anew = self.init in ("none", "imagenet")
+        starts_anew = self.init in STARTS
         record = {
             "variant": self.variant.id,
             "recipe": asdict(self.recipe),

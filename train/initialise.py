@@ -5,10 +5,13 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from timm.models.swin_transformer import WindowAttention
 
 from busmtl.models import Network, build, encoder_geometry
 from busmtl.variants import Variant, get_variant
 from busmtl.weights import CONFIG_FILE, MODEL_FILE
+
+STARTS = ("none", "local", "imagenet")  # anything else is a folder
 
 
 class InitError(RuntimeError):
@@ -18,11 +21,14 @@ class InitError(RuntimeError):
 def initialise(network: Network, variant: Variant, init: str) -> None:
     """Fill `network` in place.
 
-    init: "none" leaves the random weights; "imagenet" loads the encoder's; else the folder of a
-    run or of weights, of which every tensor that the network has is taken, so that the variants
-    of a backbone can start from one multi-task network.
+    init: "none" leaves the random weights; "local" does so too, but lets Swin-T's attention start
+    like a convolution; "imagenet" loads the encoder's; else the folder of a run or of weights, of
+    which every tensor that the network has is taken, so that the variants of a backbone can start
+    from one multi-task network.
     """
-    if init == "imagenet":
+    if init == "local":
+        _attend_nearby(network)
+    elif init == "imagenet":
         _load_imagenet(network, variant)
     elif init != "none":
         state = load_file(weights_file(Path(init)))
@@ -65,6 +71,26 @@ def resized(state: dict[str, torch.Tensor], network: Network) -> dict[str, torch
             tensor = resize_rel_pos_bias_table(tensor, window, own.shape)
         taken[name] = tensor
     return taken
+
+
+@torch.no_grad()
+def _attend_nearby(network: Network) -> None:
+    """Let every attention head begin by looking at one place next to its own, drawn at random.
+
+    Its position biases fall off with the squared distance from there, so that the heads of a block
+    together resemble the taps of a 3 x 3 convolution (d'Ascoli et al., "ConViT", ICML 2021, for
+    Swin's windows).
+    """
+    attentions = [module for module in network.modules() if isinstance(module, WindowAttention)]
+    if not attentions:
+        raise InitError("--init local is for Swin-T alone, whose attention it sets.")
+    for attention in attentions:
+        height, width = attention.window_size
+        row = torch.arange(1 - height, height)[:, None, None]  # (2 height - 1, 1, 1)
+        column = torch.arange(1 - width, width)[None, :, None]  # (1, 2 width - 1, 1)
+        there = torch.randint(-1, 2, (2, attention.num_heads))
+        distances = (row - there[0]) ** 2 + (column - there[1]) ** 2  # (rows, columns, heads)
+        attention.relative_position_bias_table.copy_(-distances.flatten(end_dim=1).float())
 
 
 def _load_imagenet(network: Network, variant: Variant) -> None:

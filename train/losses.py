@@ -23,19 +23,21 @@ class Target:
 
 
 class Learner(nn.Module):
-    """A network and, under a teacher, the projection of its features onto the teacher's."""
+    """A network and, under a teacher, the projections of its maps onto the teacher's."""
 
     def __init__(self, network: Network, teacher: Network | None):
         super().__init__()
         self.network = network
-        self.projection = None
+        self.projections = nn.ModuleList()
         if teacher is not None:
-            own, taught = (each.encoder.out_channels[-1] for each in (network, teacher))
-            self.projection = nn.Conv2d(own, taught, kernel_size=1)
+            channels = zip(network.encoder.out_channels, teacher.encoder.out_channels, strict=True)
+            for own, taught in list(channels)[2:]:  # from a quarter of the side on
+                self.projections.append(nn.Conv2d(own, taught, kernel_size=1))
 
-    def forward(self, images: Tensor) -> tuple[Output, Tensor | None]:
+    def forward(self, images: Tensor) -> tuple[Output, list[Tensor]]:
         output = self.network(images)
-        return output, self.projection(output.features) if self.projection else None
+        pairs = zip(self.projections, output.features, strict=False)
+        return output, [project(features) for project, features in pairs]
 
 
 def label_losses(output: Output, target: Target, recipe: Recipe) -> dict[str, Tensor]:
@@ -62,13 +64,18 @@ def dice_loss(mask_logits: Tensor, masks: Tensor) -> Tensor:
     return (1 - (2 * overlap + 1) / (total + 1)).mean()
 
 
-def teacher_losses(output: Output, projected: Tensor, teacher: Output) -> dict[str, Tensor]:
-    """Class and mask probabilities and the direction of the last features, after the teacher's.
+def teacher_losses(output: Output, projected: list[Tensor], teacher: Output) -> dict[str, Tensor]:
+    """Class and mask probabilities and the direction of the features, after the teacher's.
 
+    All four maps are taught: a convolutional teacher's early ones show a transformer what is local
+    (Li et al., "Locality guidance for improving vision transformers on tiny datasets", ECCV 2022).
     The teacher's maps are resized to the network's, since it may look at smaller images.
     """
-    features = _resize(teacher.features.float(), projected.shape[2:])
-    losses = {"taught_features": FEATURE_WEIGHT * _cosine_distance(projected, features)}
+    distances = [
+        _cosine_distance(own, _resize(taught.float(), own.shape[2:]))
+        for own, taught in zip(projected, teacher.features, strict=True)
+    ]
+    losses = {"taught_features": FEATURE_WEIGHT * torch.stack(distances).sum()}
     if output.class_logits is not None:
         soft = F.log_softmax(output.class_logits.float() / TEMPERATURE, dim=1)
         taught = F.softmax(teacher.class_logits.float() / TEMPERATURE, dim=1)

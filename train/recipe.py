@@ -84,7 +84,7 @@ _BOTH = dict(
 # Low-resolution multi-task pretraining, one for each backbone.
 PRETRAIN = Recipe(name="pretrain", size=128, epochs=40, batch=32, lr=2e-3, ema=0.998, **_BOTH)
 # Swin-T wants a lower rate and more steps than ResNet-50.
-PRETRAIN_SWIN = replace(PRETRAIN, name="pretrain-swin", epochs=18, batch=16, lr=2.5e-4)
+PRETRAIN_SWIN = replace(PRETRAIN, name="pretrain-swin", epochs=36, batch=16, lr=5e-4)
 TEACHER = replace(PRETRAIN, name="teacher", epochs=12, lr=4e-3, mixup=0)
 # What every embedded network gets after that.
 RELEASE = Recipe(name="release", size=256, epochs=5, batch=16, lr=5e-4, ema=0.998, **_BOTH)
