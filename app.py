@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +23,10 @@ if __name__ == "__main__":
     with TemporaryDirectory(prefix="busmtl-", dir=parent, ignore_cleanup_errors=True) as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads
         sweep.start(Path(uploads))
-        from busmtl.ui.page import build
+        with suppress(KeyboardInterrupt):
+            from busmtl.ui.page import build
 
-        page, settings = build(Path(__file__).parent / "examples")
-        page.launch(server_name=os.environ.get("GRADIO_SERVER_NAME", host), **settings)
+            page, settings = build(Path(__file__).parent / "examples")
+            page.launch(server_name=os.environ.get("GRADIO_SERVER_NAME", host), **settings)
+    sys.stdout.flush()
+    os._exit(0)  # waits for no network that is still loading

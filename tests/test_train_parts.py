@@ -123,7 +123,7 @@ def test_epochs_are_shuffled_alike_for_a_seed_and_repeat_busi(synthetic):
 
 def test_no_augmentation_changes_nothing():
     images = torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8)
-    out, masks = augment.augment(images, images, augment.NONE)
+    out, masks = augment.augment(images, images, augment.NONE, 32)
     assert torch.equal(out, images.float()) and torch.equal(masks, (images > 127).float())
 
 
@@ -132,7 +132,7 @@ def test_mask_moves_with_the_image():
     square = torch.zeros(16, 1, 96, 96, dtype=torch.uint8)
     square[:, :, 30:60, 36:70] = 255
     geometry = Augmentation(rotation=15, shift=0.1, zoom=0.2, stretch=0.1)
-    images, masks = augment.augment(square, square, geometry)
+    images, masks = augment.augment(square, square, geometry, 96)
     assert torch.equal((images > 127.5).float(), masks)
     assert not torch.equal(masks, (square > 127).float())
     areas = masks.sum((1, 2, 3)) / (30 * 34)
@@ -143,19 +143,31 @@ def test_rotation_keeps_shapes_and_flip_mirrors():
     torch.manual_seed(0)
     image = torch.zeros(200, 1, 64, 64, dtype=torch.uint8)
     image[:, :, :, :32] = 255
-    flipped, _ = augment.augment(image, image, Augmentation())
+    flipped, _ = augment.augment(image, image, Augmentation(), 64)
     left = (flipped[..., :32].mean((1, 2, 3)) > 127).float().mean()
     assert 0.35 < left < 0.65
-    turned, _ = augment.augment(image, image, Augmentation(flip=False, rotation=15))
+    turned, _ = augment.augment(image, image, Augmentation(flip=False, rotation=15), 64)
     column = turned[:, 0, 32, 30:34]  # the edge still passes through the centre
     assert (column[:, 0] > 100).all() and (column[:, 3] < 155).all()
+
+
+def test_closer_shows_a_part_up_to_that_much_larger_and_no_place_outside():
+    torch.manual_seed(0)
+    ramp = torch.arange(128).expand(400, 1, 128, 128).to(torch.uint8)  # grey tells the column
+    closer = Augmentation(flip=False, closer=2)
+    images, _ = augment.augment(ramp, ramp, closer, 64)
+    assert images.shape == (400, 1, 64, 64)
+    row = images[:, 0, 32]
+    step = (row[:, 60] - row[:, 4]) / 56  # columns of the source a pixel, from 2 down to 1
+    assert 0.99 < step.min() < 1.1 and 1.9 < step.max() < 2.01
+    assert row[:, 1].min() > 1 and row[:, -2].max() < 126
 
 
 def test_intensity_leaves_the_mask_and_the_range():
     torch.manual_seed(0)
     images = torch.randint(0, 256, (8, 1, 64, 64), dtype=torch.uint8)
     strong = Augmentation(flip=False, gamma=0.5, contrast=0.5, brightness=0.3)
-    out, masks = augment.augment(images, images, strong)
+    out, masks = augment.augment(images, images, strong, 64)
     assert torch.equal(masks, (images > 127).float())
     assert out.min() >= 0 and out.max() <= 255 and not torch.equal(out, images.float())
 

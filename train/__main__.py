@@ -112,7 +112,7 @@ def fit(
     chosen = RECIPES[recipe]
     chosen = replace(chosen, size=size or chosen.size, epochs=epochs or chosen.epochs)
     job = Job(get_variant(variant), chosen, init, out, teacher, seed)
-    train = load(data, dict.fromkeys(chosen.sets, "train"), chosen.size)
+    train = load(data, dict.fromkeys(chosen.sets, "train"), chosen.source_size)
     validation = load(data, dict.fromkeys(chosen.sets, "validation"), chosen.size)
     trainer = Trainer(job, train, validation, checkpoint_every)
     trainer.run()

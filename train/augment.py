@@ -13,8 +13,9 @@ class Augmentation:
     """How far each image may be changed; every quantity is drawn per image.
 
     rotation: degrees either way. shift: fraction of the side either way. zoom, stretch: standard
-    deviation of the log scale, of both axes together and against each other. gamma, contrast,
-    brightness: standard deviations.
+    deviation of the log scale, of both axes together and against each other. closer: how many
+    times larger at most the image is shown, some part of it then (log-uniform from 1 on). gamma,
+    contrast, brightness: standard deviations.
     """
 
     flip: bool = True
@@ -22,6 +23,7 @@ class Augmentation:
     shift: float = 0.0
     zoom: float = 0.0
     stretch: float = 0.0
+    closer: float = 1.0
     gamma: float = 0.0
     contrast: float = 0.0
     brightness: float = 0.0
@@ -35,18 +37,20 @@ RELEASE = Augmentation(
 )
 
 
-def augment(images_u8: Tensor, masks_u8: Tensor, how: Augmentation) -> tuple[Tensor, Tensor]:
-    """uint8 (B, 1, S, S) images and masks → float images in [0, 255], masks of 0.0 and 1.0.
+def augment(
+    images_u8: Tensor, masks_u8: Tensor, how: Augmentation, side: int
+) -> tuple[Tensor, Tensor]:
+    """uint8 (B, 1, S, S) images and masks → (B, 1, side, side): float in [0, 255]; 0.0 and 1.0.
 
+    S is `closer` times `side`, so that an image shown that much larger is as sharp as the others.
     Random numbers come from torch's global generator of the CPU, so a seed fixes them on every
     device.
     """
     images = images_u8.float()
     masks = masks_u8.float()
     if how != NONE:
-        grid = F.affine_grid(
-            _affine(len(images), how).to(images.device), list(images.shape), align_corners=False
-        )
+        matrices = _affine(len(images), how).to(images.device)
+        grid = F.affine_grid(matrices, [len(images), 1, side, side], align_corners=False)
         images = F.grid_sample(images, grid, align_corners=False)
         masks = F.grid_sample(masks, grid, align_corners=False)
         images = _intensity(images, how)
@@ -80,6 +84,11 @@ def _affine(batch: int, how: Augmentation) -> Tensor:
     sx, sy = torch.exp(zoom + stretch), torch.exp(zoom - stretch)
     mirror = 1 - 2 * (torch.rand(batch) < 0.5 * how.flip).float()
     tx, ty = _uniform(batch, 2 * how.shift), _uniform(batch, 2 * how.shift)
+    if how.closer > 1:
+        view = torch.exp(-torch.rand(batch) * math.log(how.closer))  # share of the side seen
+        room = (1 - view) / 2  # half of what there is, since lesions lie towards the middle
+        tx, ty = tx + room * _uniform(batch, 1), ty + room * _uniform(batch, 1)
+        sx, sy = sx * view, sy * view
     cos, sin = torch.cos(angle), torch.sin(angle)
     rows = torch.stack([mirror * sx * cos, -mirror * sy * sin, tx, sx * sin, sy * cos, ty], dim=1)
     return rows.view(batch, 2, 3)

@@ -158,7 +158,10 @@ class Trainer:
             row["processes"] = self.accelerator.num_processes
             row |= self._train_one_epoch()
             if self.accelerator.is_main_process:
-                outputs = infer(self.network, self.validation, self.accelerator.device, flip=False)
+                with self.accelerator.autocast():
+                    outputs = infer(
+                        self.network, self.validation, self.accelerator.device, flip=False
+                    )
                 row |= scores(outputs, self.validation)
                 row["seconds"] = round(time.monotonic() - started, 1)
                 self._keep_if_best(row)
@@ -193,7 +196,9 @@ class Trainer:
         return {f"loss_{name}": float(total) / step for name, total in means.items()}
 
     def _step(self, chosen: Tensor) -> dict[str, Tensor]:
-        images, masks = augment(self.images[chosen], self.masks[chosen], self.recipe.augmentation)
+        images, masks = augment(
+            self.images[chosen], self.masks[chosen], self.recipe.augmentation, self.recipe.size
+        )
         labels = F.one_hot(self.labels[chosen], len(CLASS_NAMES)).float()  # (B, 2)
         images, masks, labels = mix(self.recipe.mixup, images, masks, labels)
         images = to_network_input(images)  # (B, 3, S, S)

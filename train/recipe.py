@@ -34,6 +34,11 @@ class Recipe:
     ema: float = 0.0
     flip_average: bool = False
 
+    @property
+    def source_size(self) -> int:
+        """Side in px that the training images are held at, for `augment` to take `size` from."""
+        return round(self.size * self.augmentation.closer)
+
     def lr_factor(self, progress: float) -> float:
         """Share of the peak learning rate after a share `progress` of all steps."""
         if self.schedule == "constant":
@@ -83,8 +88,15 @@ _BOTH = dict(
 
 # Low-resolution multi-task pretraining, one for each backbone.
 PRETRAIN = Recipe(name="pretrain", size=128, epochs=40, batch=32, lr=2e-3, ema=0.998, **_BOTH)
-# Swin-T wants a lower rate and more steps than ResNet-50.
-PRETRAIN_SWIN = replace(PRETRAIN, name="pretrain-swin", epochs=36, batch=16, lr=5e-4)
+# Swin-T wants a lower rate and more steps than ResNet-50, and must have seen the texture of 256 px.
+PRETRAIN_SWIN = replace(
+    PRETRAIN,
+    name="pretrain-swin",
+    epochs=24,
+    batch=16,
+    lr=5e-4,
+    augmentation=replace(augment.RELEASE, closer=2),
+)
 TEACHER = replace(PRETRAIN, name="teacher", epochs=12, lr=4e-3, mixup=0)
 # What every embedded network gets after that.
 RELEASE = Recipe(name="release", size=256, epochs=5, batch=16, lr=5e-4, ema=0.998, **_BOTH)
