@@ -97,6 +97,7 @@ def run_app(folder: Path, **settings: str) -> Iterator[App]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    assert process.returncode == 0, log_path.read_text()
     assert "REACHED_OUT" not in log_path.read_text()
 
 

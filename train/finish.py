@@ -54,7 +54,7 @@ def finish(job: Job, validation: Samples, device: torch.device) -> None:
         "with_flips": scores(with_flips, validation),
         "without_flips": scores(without, validation),
         "fp16_largest_change": largest_changes(
-            infer(exact, validation, device, recipe.flip_average), outputs, temperature
+            infer(exact, validation, device, flip=False), without, temperature
         ),
     }
     (job.out / "validation.json").write_text(json.dumps(report, indent=2) + "\n")

@@ -100,7 +100,7 @@ PRETRAIN_SWIN = replace(
 TEACHER = replace(PRETRAIN, name="teacher", epochs=12, lr=4e-3, mixup=0)
 # What every embedded network gets after that.
 RELEASE = Recipe(name="release", size=256, epochs=5, batch=16, lr=5e-4, ema=0.998, **_BOTH)
-RELEASE_SWIN = replace(RELEASE, name="release-swin", epochs=2, lr=2e-4)
+RELEASE_SWIN = replace(RELEASE, name="release-swin", epochs=3, lr=3e-4)
 
 RECIPES = {
     recipe.name: recipe

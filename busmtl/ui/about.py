@@ -225,7 +225,7 @@ pictures from sources not used while building the check; {stopped} of {pictures}
 ({stopped / pictures:.1%}), those of the last column with the right reason. None at hand, so not
 measured: {", ".join(measured["not_at_hand"])}.</p>
 <p class="aside">What is burned into an image gets a note on Analyse and Compare. {notes} Two views
-in one picture get none.</p>"""
+in one picture get none: the images at hand show none, so such a note could not be measured.</p>"""
 
 
 def _stopped_row(kind: str, counts: dict) -> str:
