@@ -11,6 +11,7 @@ from train.initialise import resized
 
 ALL = list(VARIANTS | BEYOND_PAPER)
 SMALL = 64  # px
+ANSWERS = ("class_logits", "mask_logits", "activation")
 
 every_variant = pytest.mark.parametrize("variant_id", ALL)
 every_classifying_variant = pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_batch_equals_single(variant_id):
         network.eval()
         batch = network(images(2))
         singles = [network(image[None]) for image in images(2)]
-    for name in ("class_logits", "mask_logits", "activation"):
+    for name in ANSWERS:
         together = getattr(batch, name)
         if together is not None:
             apart = torch.cat([getattr(single, name) for single in singles])
@@ -110,7 +111,7 @@ def test_save_and_load_differ_by_fp16_only(variant_id, weights_folder):
         expected, found = rounded(images(1, 256)), loaded(images(1, 256))
     for own, again in zip(expected.features, found.features, strict=True):
         assert torch.equal(own, again)
-    for name in ("class_logits", "mask_logits", "activation"):
+    for name in ANSWERS:
         answer = getattr(expected, name)
         if answer is not None:
             assert torch.equal(answer, getattr(found, name)), name
