@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ LINE = {"concurrency_id": "compare", "concurrency_limit": 1, "trigger_mode": "mu
 # On a phone the board lies below what was touched.
 SHOW_JS = """() => matchMedia("(max-width: 640px)").matches
     && document.querySelector("#board").scrollIntoView({behavior: "smooth"})"""
+_SAME = gr.skip(), gr.skip(), gr.skip()  # what `compare` yields, where nothing changes
 BROKEN = "Something went wrong here, not with your image. Try again."
 
 
@@ -35,6 +36,15 @@ class _State(NamedTuple):
 
     image: gr.State
     options: gr.State
+
+
+@dataclass
+class _Visit:
+    """clears: how often the visitor has pressed Clear. Gradio's `cancels` alone would not do: the
+    browser asks for it only after the handler of the same click has answered.
+    """
+
+    clears: int = 0
 
 
 def build(
@@ -53,33 +63,33 @@ def build(
     source = gr.HTML()
     shown = gr.HTML(board.empty(), elem_id="board")
     anyway = anyway_button("compare-anyway")
-    state = _State(gr.State(None), gr.State(AS_IT_IS))
+    state, visit = _State(gr.State(None), gr.State(AS_IT_IS)), gr.State(_Visit())
 
     answer = [source, shown, anyway]
     line = LINE | {"show_progress_on": shown} | PRIVATE
     uploaded = upload.upload(
         partial(_take_upload, networks),
-        [upload, state.image],
+        [visit, upload, state.image],
         [*answer, upload, example, *state],
         **line,
     )
     picked = example.input(
         partial(_take_example, networks, examples),
-        [example, state.image],
+        [visit, example, state.image],
         [*answer, *state],
         **line,
     )
     hand_over.button.click(lambda: gr.Tabs(selected="compare"), None, tabs, queue=False, **PRIVATE)
     taken = hand_over.button.click(
         partial(_take_over, networks),
-        [hand_over.image, hand_over.options, state.image],
+        [visit, hand_over.image, hand_over.options, state.image],
         [*answer, example, *state],
         **line,
     )
-    went_on = anyway.click(partial(_go_on, networks), [*state], answer, **line)
+    went_on = anyway.click(partial(_go_on, networks), [visit, *state], answer, **line)
     clear.click(
         _clear,
-        [state.image, upload],
+        [visit, state.image, upload],
         [*answer, upload, example, *state],
         cancels=[uploaded, picked, taken, went_on],
         **READING,
@@ -97,7 +107,7 @@ def compare(
     fails as a whole becomes a sentence.
     """
     if image is None:
-        yield "", board.empty(), _seen(False)
+        yield _blank()
         return
     try:
         yield from _boards(networks, image, options)
@@ -151,35 +161,52 @@ def _build_endpoint(networks: Networks) -> None:
     )
 
 
-def _take_upload(networks: Networks, upload: Upload | None, before) -> Iterator[tuple]:
+def _take_upload(networks: Networks, visit: _Visit, upload: Upload | None, before):
     """The file in the upload area becomes the current image; the area is ready for the next."""
     if upload is None or not isinstance(before, Upload) or before.path != upload.path:
         remove_upload(before)
-    yield gr.skip(), gr.skip(), gr.skip(), None, None, upload, AS_IT_IS
-    for answer in compare(networks, upload):
-        yield *answer, *[gr.skip()] * 4
+    yield from _until_cleared(visit, compare(networks, upload), None, None, upload, AS_IT_IS)
 
 
-def _take_example(networks: Networks, examples: dict[str, Example], label, before):
+def _take_example(
+    networks: Networks, examples: dict[str, Example], visit: _Visit, label: str, before
+):
     remove_upload(before)
     example = examples[label]
-    for answer in compare(networks, example):
-        yield *answer, example, AS_IT_IS
+    yield from _until_cleared(visit, compare(networks, example), example, AS_IT_IS)
 
 
-def _take_over(networks: Networks, image: Upload | Example | None, options: Options, before):
+def _take_over(
+    networks: Networks, visit: _Visit, image: Upload | Example | None, options: Options, before
+):
     """The image of the tab Analyse, as it is read there."""
     remove_upload(before)
     own = copy_upload(image)
     label = own.label if isinstance(own, Example) else None
-    yield gr.skip(), gr.skip(), gr.skip(), label, own, options
-    for answer in compare(networks, own, options):
-        yield *answer, *[gr.skip()] * 3
+    yield from _until_cleared(visit, compare(networks, own, options), label, own, options)
 
 
-def _go_on(networks: Networks, image: Upload | Example | None, options: Options) -> Iterator[tuple]:
+def _go_on(networks: Networks, visit: _Visit, image: Upload | Example | None, options: Options):
     """The same image, although the gate objects."""
-    yield from compare(networks, image, replace(options, gated=False))
+    yield from _until_cleared(visit, compare(networks, image, replace(options, gated=False)))
+
+
+def _until_cleared(visit: _Visit, answers: Iterator[tuple], *others) -> Iterator[tuple]:
+    """The answers of `compare`. others: for the further outputs, sent at once.
+
+    Gradio sends what was yielded last once more at the end, perhaps after what `_clear` has sent:
+    so the last word here changes nothing.
+    """
+    clears = visit.clears
+    unchanged = [gr.skip() for _ in others]
+    yield *_SAME, *others
+    for answer in answers:
+        if visit.clears != clears:
+            break
+        yield *answer, *unchanged
+    if visit.clears != clears:  # perhaps while the last one was sent
+        yield *_blank(), *unchanged
+    yield *_SAME, *unchanged
 
 
 def _seen(visible: bool) -> dict:
@@ -187,8 +214,14 @@ def _seen(visible: bool) -> dict:
     return gr.update(visible=visible)
 
 
-def _clear(before: Upload | Example | None, awaited: Upload | None):
+def _blank() -> tuple:
+    """What `compare` yields, of no image."""
+    return "", board.empty(), _seen(False)
+
+
+def _clear(visit: _Visit, before: Upload | Example | None, awaited: Upload | None) -> tuple:
     """awaited: a file that waits for its answer."""
+    visit.clears += 1
     remove_upload(before)
     remove_upload(awaited)
-    return "", board.empty(), _seen(False), None, None, None, AS_IT_IS
+    return *_blank(), None, None, None, AS_IT_IS
