@@ -174,9 +174,9 @@ def pairs(networks: list[Network]) -> Table:
                 ]
     notes = (
         "Paired bootstrap over duplicate groups: an interval that holds 0 shows neither a "
-        "difference nor that there is none. The single-task ResNet-50 networks start from the "
-        "multi-task one, so this compares the last stage of training, not multi-task training from "
-        "the start."
+        "difference nor that there is none. The single-task networks start from the multi-task one "
+        "of their backbone, so this compares the last stages of training, not multi-task training "
+        "from the start."
     )
     return Table("pairs", "Multi-task against single-task", PAIR_HEADER, rows, notes)
 
