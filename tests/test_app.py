@@ -19,6 +19,7 @@ from busmtl.__main__ import app as command_line
 from busmtl.ui import analyse
 from busmtl.ui.chosen import Upload, upload_area
 from busmtl.ui.networks import Networks
+from busmtl.ui.visit import Visit, unless_cleared
 from busmtl.variants import DEFAULT_VARIANT
 
 pytest_plugins = ["browser"]
@@ -207,6 +208,18 @@ def test_clear_empties_page_and_disk(open_page, app, own_image):
     expect(page.locator("#opacity")).to_be_hidden()
     assert own_image.name not in page.content()
     assert not app.keeps(own_image.read_bytes())
+
+
+def test_an_answer_that_comes_after_clear_changes_nothing():
+    visit = Visit()
+
+    def cleared_meanwhile(answer):
+        visit.clears += 1
+        return answer
+
+    assert unless_cleared(str)(visit, 1) == "1"
+    assert unless_cleared(cleared_meanwhile)(visit, "late") == gr.skip()
+    assert unless_cleared(str)(visit, 2) == "2"
 
 
 @pytest.mark.parametrize("next_image", ["upload", "example"])

@@ -18,6 +18,7 @@ from .chosen import Example, Upload, remove_upload, upload_area
 from .examine import AS_IT_IS, Options, Stopped, examine
 from .networks import Networks
 from .thresholds import Score, View
+from .visit import Visit, unless_cleared
 
 # The networks take turns by themselves, see `Networks`. All events of this tab that need one share
 # a line all the same, so that a visitor's answers come in the order of the clicks.
@@ -77,6 +78,7 @@ class _State:
     image: gr.State
     options: gr.State
     score: gr.State
+    visit: gr.State
 
 
 class HandOver(NamedTuple):
@@ -93,7 +95,7 @@ def build(page: gr.Blocks, networks: Networks, examples: dict[str, Example]) -> 
     """
     first = next((e for e in examples.values() if e.pathology == "malignant"), None)
     parts = _layout(networks, examples, first)
-    state = _State(gr.State(first), gr.State(AS_IT_IS), gr.State(None))
+    state = _State(gr.State(first), gr.State(AS_IT_IS), gr.State(None), gr.State(Visit()))
     opened = _wire_opening(page, networks, first, parts, state)
     events = _wire_choices(networks, examples, parts, state, opened)
     events += _wire_adjustments(networks, parts, state)
@@ -147,31 +149,31 @@ def _wire_choices(
     shown, view = _outputs(page, state), page.reading.view
     fresh = [*shown, state.image, state.options, *page.options.all, page.save.ready_file]
     uploaded = page.upload.upload(
-        partial(_take_upload, networks),
-        [page.upload, page.variant, state.image, *view],
+        unless_cleared(partial(_take_upload, networks)),
+        [state.visit, page.upload, page.variant, state.image, *view],
         [*fresh, page.upload, page.example],
         **LINE,
         **PRIVATE,
     )
     picked = page.example.input(
-        partial(_take_example, networks, examples),
-        [page.example, page.variant, state.image, *view],
+        unless_cleared(partial(_take_example, networks, examples)),
+        [state.visit, page.example, page.variant, state.image, *view],
         fresh,
         **LINE,
         **PRIVATE,
     )
     looked = page.variant.input(
-        partial(_look_again, networks),
-        [state.image, page.variant, state.options, *view],
+        unless_cleared(partial(_look_again, networks)),
+        [state.visit, state.image, page.variant, state.options, *view],
         shown,
         **LINE,
         **PRIVATE,
     )
     page.clear.click(
         _clear,
-        [state.image, page.upload],
+        [state.visit, state.image, page.upload],
         [*fresh, page.upload, page.example],
-        cancels=[*opened, uploaded, picked, looked],  # so that no late answer fills the page again
+        cancels=[*opened, uploaded, picked, looked],
         **READING,
         **PRIVATE,
     )
@@ -183,11 +185,11 @@ def _wire_choices(
 def _wire_adjustments(networks: Networks, page: _Page, state: _State) -> list:
     """How the file is read, and saving. Returns the events that change what is shown."""
     shown, view, options = _outputs(page, state), page.reading.view, page.options
-    read = partial(_read_anew, networks)
-    inputs = [state.image, page.variant, state.options, *view, *options.all]
+    read = unless_cleared(partial(_read_anew, networks))
+    inputs = [state.visit, state.image, page.variant, state.options, *view, *options.all]
     went_on = page.anyway.click(
-        partial(_go_on, networks),
-        [state.image, page.variant, state.options, *view],
+        unless_cleared(partial(_go_on, networks)),
+        [state.visit, state.image, page.variant, state.options, *view],
         [*shown, state.options],
         **LINE,
         **PRIVATE,
@@ -195,8 +197,8 @@ def _wire_adjustments(networks: Networks, page: _Page, state: _State) -> list:
     applied = options.apply.click(read, inputs, [*shown, state.options], **LINE, **PRIVATE)
     framed = options.frame.input(read, inputs, [*shown, state.options], **LATEST, **PRIVATE)
     undone = options.undo.click(
-        partial(_undo, networks),
-        [state.image, page.variant, state.options, *view, options.frame],
+        unless_cleared(partial(_undo, networks)),
+        [state.visit, state.image, page.variant, state.options, *view, options.frame],
         [*shown, state.options, *options.typed],
         **LINE,
         **PRIVATE,
@@ -349,8 +351,9 @@ def _take_example(
     return _fresh(networks, examples[label], variant_id, View(*view))
 
 
-def _clear(before: Upload | Example | None, awaited: Upload | None):
+def _clear(visit: Visit, before: Upload | Example | None, awaited: Upload | None):
     """awaited: a file that waits for its answer."""
+    visit.clears += 1
     remove_upload(before)
     remove_upload(awaited)
     nothing = Shown(result.empty(), "")

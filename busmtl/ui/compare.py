@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from . import board, compare_api, result, sweep
 from .analyse import HINT, PRIVATE, READING, HandOver, anyway_button, example_choice
 from .chosen import Example, Upload, copy_upload, remove_upload, upload_area
 from .examine import AS_IT_IS, Options, Stopped, read
+from .visit import Visit
 
 # A line of its own: a visitor's boards come one after the other, and between two networks it is
 # others' turn.
@@ -38,15 +39,6 @@ class _State(NamedTuple):
     options: gr.State
 
 
-@dataclass
-class _Visit:
-    """clears: how often the visitor has pressed Clear. Gradio's `cancels` alone would not do: the
-    browser asks for it only after the handler of the same click has answered.
-    """
-
-    clears: int = 0
-
-
 def build(
     networks: Networks, examples: dict[str, Example], tabs: gr.Tabs, hand_over: HandOver
 ) -> None:
@@ -63,7 +55,7 @@ def build(
     source = gr.HTML()
     shown = gr.HTML(board.empty(), elem_id="board")
     anyway = anyway_button("compare-anyway")
-    state, visit = _State(gr.State(None), gr.State(AS_IT_IS)), gr.State(_Visit())
+    state, visit = _State(gr.State(None), gr.State(AS_IT_IS)), gr.State(Visit())
 
     answer = [source, shown, anyway]
     line = LINE | {"show_progress_on": shown} | PRIVATE
@@ -161,7 +153,7 @@ def _build_endpoint(networks: Networks) -> None:
     )
 
 
-def _take_upload(networks: Networks, visit: _Visit, upload: Upload | None, before):
+def _take_upload(networks: Networks, visit: Visit, upload: Upload | None, before):
     """The file in the upload area becomes the current image; the area is ready for the next."""
     if upload is None or not isinstance(before, Upload) or before.path != upload.path:
         remove_upload(before)
@@ -169,7 +161,7 @@ def _take_upload(networks: Networks, visit: _Visit, upload: Upload | None, befor
 
 
 def _take_example(
-    networks: Networks, examples: dict[str, Example], visit: _Visit, label: str, before
+    networks: Networks, examples: dict[str, Example], visit: Visit, label: str, before
 ):
     remove_upload(before)
     example = examples[label]
@@ -177,7 +169,7 @@ def _take_example(
 
 
 def _take_over(
-    networks: Networks, visit: _Visit, image: Upload | Example | None, options: Options, before
+    networks: Networks, visit: Visit, image: Upload | Example | None, options: Options, before
 ):
     """The image of the tab Analyse, as it is read there."""
     remove_upload(before)
@@ -186,12 +178,12 @@ def _take_over(
     yield from _until_cleared(visit, compare(networks, own, options), label, own, options)
 
 
-def _go_on(networks: Networks, visit: _Visit, image: Upload | Example | None, options: Options):
+def _go_on(networks: Networks, visit: Visit, image: Upload | Example | None, options: Options):
     """The same image, although the gate objects."""
     yield from _until_cleared(visit, compare(networks, image, replace(options, gated=False)))
 
 
-def _until_cleared(visit: _Visit, answers: Iterator[tuple], *others) -> Iterator[tuple]:
+def _until_cleared(visit: Visit, answers: Iterator[tuple], *others) -> Iterator[tuple]:
     """The answers of `compare`. others: for the further outputs, sent at once.
 
     Gradio sends what was yielded last once more at the end, perhaps after what `_clear` has sent:
@@ -219,7 +211,7 @@ def _blank() -> tuple:
     return "", board.empty(), _seen(False)
 
 
-def _clear(visit: _Visit, before: Upload | Example | None, awaited: Upload | None) -> tuple:
+def _clear(visit: Visit, before: Upload | Example | None, awaited: Upload | None) -> tuple:
     """awaited: a file that waits for its answer."""
     visit.clears += 1
     remove_upload(before)
