@@ -105,7 +105,7 @@ def run(out: Path, rounds: int) -> str:
     )
     if DEFAULT_VARIANT in ids:
         tasks = {kind: _batch(kind, loaded[DEFAULT_VARIANT], png) for kind, loaded in both.items()}
-        results[f"batch of {BATCH}, {DEFAULT_VARIANT}"] = _in_turns(2, tasks, warm_up=0)
+        results[f"batch of {BATCH}, {DEFAULT_VARIANT}"] = _in_turns(2, tasks, warm=False)
     pages = {"product": _APP, "empty page": _EMPTY_PAGE}
     results["command to first answered request"] = _in_turns(
         3, {kind: partial(_start_ms, script) for kind, script in pages.items()}
@@ -117,14 +117,20 @@ def run(out: Path, rounds: int) -> str:
 
 
 def _in_turns(
-    rounds: int, tasks: dict[str, Callable[[], float]], warm_up: int = 1
+    rounds: int, tasks: dict[str, Callable[[], float]], warm: bool = True
 ) -> dict[str, list[float]]:
-    """Name → what the task returned in each round, after `warm_up` rounds that do not count."""
+    """Name → what the task returned in each round.
+
+    warm: every turn begins with a call that does not count, since the threads of the task before
+    may still spin, and the caches hold what is its.
+    """
     measured = {name: [] for name in tasks}
-    for _ in range(warm_up + rounds):
+    for _ in range(rounds):
         for name, task in tasks.items():
+            if warm:
+                task()
             measured[name].append(task())
-    return {name: values[warm_up:] for name, values in measured.items()}
+    return measured
 
 
 def _clock(action: Callable) -> Callable[[], float]:
