@@ -115,7 +115,7 @@ def config_for(variant_id, **changes):
         "temperature": 1.5 if variant.classifies else None,
         "flip_average": True,
         "thresholds": thresholds,
-        "training": {"recipe": "none, random weights"},
+        "training": {"recipe": "none", "init": "none", "teacher": "none"},
         "data": {},
     }
     return weights.Config(**(values | changes))

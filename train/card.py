@@ -286,7 +286,9 @@ def _training(folder: Path, config: Config) -> str:
         "folds 1–3",
     }
     text = "Learned from " + "; ".join(sources[name].format(n) for name, n in counts.items())
-    text += ". Recipe: `config.json`; course: `log.jsonl` and `curve.png`. "
+    text += (
+        f". {_start(config.training)} Recipe: `config.json`; course: `log.jsonl` and `curve.png`. "
+    )
     changes = json.loads(_validation(folder).read_text())["fp16_largest_change"]
     text += "Weights are stored in fp16; against fp32, the largest change on validation is "
     names = {
@@ -294,6 +296,20 @@ def _training(folder: Path, config: Config) -> str:
         "lesion_prob": "a pixel's of lesion",
     }
     return text + " and ".join(f"{changes[key]:.4f} in {names[key]}" for key in changes) + "."
+
+
+STARTS = {
+    "none": "random weights",
+    "local": "random weights, with attention that begins local",
+    "imagenet": "ImageNet weights",
+}
+
+
+def _start(training: dict) -> str:
+    init, teacher = training["init"], training["teacher"]
+    start = STARTS.get(init, f"the weights `{init}`")
+    taught = "without a teacher" if teacher == "none" else f"under the teacher `{teacher}`"
+    return f"It started from {start}, {taught} (`train/README.md` lists the runs)."
 
 
 def _validation(folder: Path) -> Path:
