@@ -18,6 +18,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -32,6 +33,7 @@ from .engines.cores import usable_cores
 from .exported import is_exported
 from .images import decode
 from .predictor import Predictor
+from .turns import FairLock
 from .variants import DEFAULT_VARIANT, VARIANTS
 
 ROOT = Path(__file__).parent.parent
@@ -180,8 +182,12 @@ class _Loaded:
 
 
 def _compare(loaded: dict[str, Predictor], png: bytes) -> Callable[[], float]:
-    """As the page does it, from the file on."""
-    return _clock(lambda: list(comparison.answers(_Loaded(loaded), decode(png))))
+    """As the page does it, from the file on: the networks take turns."""
+    turn = FairLock()
+    in_turns = {variant_id: copy(predictor) for variant_id, predictor in loaded.items()}
+    for predictor in in_turns.values():
+        predictor._turn = turn
+    return _clock(lambda: list(comparison.answers(_Loaded(in_turns), decode(png))))
 
 
 def _all_forwards(predictors: list[Predictor], png: bytes) -> Callable[[], float]:

@@ -1,8 +1,10 @@
-"""One image through all networks, one after the other; a failure costs its own place only."""
+"""One image through all networks; a failure costs its own place only."""
 
 import logging
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Protocol
 
 from .engines import EngineError
@@ -53,13 +55,18 @@ def places(networks: Networks) -> dict[str, Place]:
 
 
 def answers(networks: Networks, image: DecodedImage) -> Iterator[Place]:
-    """The places of the networks that can be asked for, each as soon as it has its answer."""
-    for place in places(networks).values():
-        if place.state == "waiting":
-            yield _answer(networks, place.variant, image)
+    """The places of the networks that can be asked for, each as soon as it has its answer.
+
+    While one answer becomes masks and measurements, the next network already works. Whoever stops
+    early waits for these two, and no other is asked.
+    """
+    image.input_u8()  # made here, lest two networks make it at once
+    asked = [each.variant for each in places(networks).values() if each.state == "waiting"]
+    with ThreadPoolExecutor(2) as pool:
+        yield from pool.map(partial(_answer, networks, image), asked)
 
 
-def _answer(networks: Networks, variant: Variant, image: DecodedImage) -> Place:
+def _answer(networks: Networks, image: DecodedImage, variant: Variant) -> Place:
     try:
         prediction = networks.get(variant.id).predict(image)
     except (WeightsError, EngineError) as error:

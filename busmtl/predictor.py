@@ -29,7 +29,9 @@ from .preprocess import to_batch, to_image_size
 from .variants import CLASS_NAMES, DEFAULT_VARIANT, get_variant
 from .weights import CONFIG_FILE, INPUT, Config, WeightsError, load_config, locate
 
-AT_ONCE = 2  # images that `predict_many` works on: one in the network, one before or after it
+# Images that `predict_many` works on: two in the network, where one fills the other's gaps, and one
+# before or after it.
+AT_ONCE = 3
 NO_LESION = "The network outlined no lesion."
 
 
@@ -108,7 +110,8 @@ class Predictor:
         with self._turn:
             start += time.perf_counter() - waiting_since
             raw = self._engine.run(batch)
-        mask_prob = self._mask_prob(raw, decoded.size_hw)
+        lesion = None if raw.mask_logits is None else lesion_prob(raw.mask_logits)
+        mask_prob = self._mask_prob(lesion, decoded.size_hw)
         mask = None if mask_prob is None else self._mask(mask_prob)
         outlined_nothing = mask is not None and not mask.any()
         return Prediction(
@@ -120,7 +123,7 @@ class Predictor:
             lesions=() if mask is None else measure(mask, spacing_mm),
             spacing_mm=spacing_mm,
             warnings=decoded.warnings + ((NO_LESION,) if outlined_nothing else ()),
-            mirror=self._mirror(raw) if self.config.flip_average else None,
+            mirror=self._mirror(raw, lesion) if self.config.flip_average else None,
             latency_ms=(time.perf_counter() - start) * 1000,
         )
 
@@ -163,22 +166,20 @@ class Predictor:
         class_logits = raw.class_logits.mean(axis=0, keepdims=True)  # over the mirror image
         return float(malignant_prob(class_logits, self.config.temperature)[0])
 
-    def _mask_prob(self, raw: Raw, size_hw: tuple[int, int]) -> np.ndarray | None:
-        if raw.mask_logits is None:
-            return None
-        return to_image_size(self._unmirrored(lesion_prob(raw.mask_logits)), size_hw)
+    def _mask_prob(self, lesion: np.ndarray | None, size_hw: tuple[int, int]) -> np.ndarray | None:
+        return None if lesion is None else to_image_size(self._unmirrored(lesion), size_hw)
 
     def _activation_map(self, raw: Raw, size_hw: tuple[int, int]) -> np.ndarray | None:
         if raw.activation is None:
             return None
         return relative_map(self._unmirrored(raw.activation), size_hw)
 
-    def _mirror(self, raw: Raw) -> Mirror:
+    def _mirror(self, raw: Raw, lesion: np.ndarray | None) -> Mirror:
         probs = masks = None
         if raw.class_logits is not None:
             probs = tuple(malignant_prob(raw.class_logits, self.config.temperature).tolist())
-        if raw.mask_logits is not None:
-            own, mirrored = lesion_prob(raw.mask_logits)
+        if lesion is not None:
+            own, mirrored = lesion
             masks = np.stack([self._mask(own), self._mask(mirrored[:, ::-1])])
         return Mirror(probs, masks)
 
@@ -245,5 +246,6 @@ def relative_map(activation: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Softmax of two classes, without overflow."""
-    return np.exp(-np.logaddexp(0, -logits))
+    """Softmax of two classes; what float32 cannot hold is 0."""
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-logits))

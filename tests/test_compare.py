@@ -2,6 +2,7 @@
 
 import base64
 import re
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from playwright.sync_api import expect
 from test_app import FILES, HAND_OVER, PHONE, percent
 
 from busmtl import Predictor, agreement, comparison, weights
+from busmtl.images import decode
 from busmtl.measure import measure
 from busmtl.predictor import Prediction
 from busmtl.ui import compare
@@ -139,6 +141,24 @@ def test_a_network_beyond_the_paper_is_never_mixed_in():
     assert np.array_equal(joined.consensus, alone.consensus)
     assert joined.dice["resnet50-mtl", "lite0-mtl"] == 0
     assert not alone.beyond and "10% malignant" in joined.beyond[0]
+
+
+def test_the_next_network_works_while_an_answer_is_finished(scan_rgb_u8):
+    together = Barrier(2, timeout=30)
+
+    class Finishing(FakePredictor):
+        def predict(self, image):
+            together.wait()  # BrokenBarrierError, and so a failed place, where it stays alone
+            return self.answer
+
+    class TwoAtOnce(FakeNetworks):
+        def get(self, variant_id):
+            return Finishing(self.answers[variant_id])
+
+    ids = ["resnet50-cls", "resnet50-seg", "resnet50-mtl", "swin-cls"]
+    networks = TwoAtOnce({each: prediction_of(each) for each in ids})
+    found = list(comparison.answers(networks, decode(scan_rgb_u8)))
+    assert [(each.variant.id, each.state) for each in found] == [(each, "ok") for each in ids]
 
 
 def tiles(html):

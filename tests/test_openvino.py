@@ -65,6 +65,22 @@ def test_eight_threads_answer_as_one(exported_folder):
         np.testing.assert_array_equal(first.mask_logits, second.mask_logits)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux tells what is resident")
+def test_the_file_does_not_stay_in_memory(exported_folder):
+    path = exported_folder("swin-cls") / "openvino" / "model.bin"
+    engine = load_engine("openvino", exported_folder("swin-cls"))
+    first = engine.run(batch(2))
+    resident_kb = [
+        int(line.split()[1])
+        for mapping in Path("/proc/self/smaps").read_text().split("VmFlags")
+        if str(path.resolve()) in mapping
+        for line in mapping.splitlines()
+        if line.startswith("Rss:")
+    ]
+    assert resident_kb and sum(resident_kb) * 1024 < path.stat().st_size / 2
+    np.testing.assert_array_equal(first.class_logits, engine.run(batch(2)).class_logits)
+
+
 # ---- choice
 
 

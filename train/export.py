@@ -236,7 +236,7 @@ def export(folder: Path, train: Samples, validation: Samples) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         for precision, kept in _candidates(model).items():
             draft = Path(scratch) / str(len(tried))
-            _write_draft(draft, folder, quantise(model, kept, train, variant_id))
+            _write_draft(draft, folder, quantise(model, kept, train, variant_id), precision)
             found = answer(Predictor(variant_id, draft, "openvino"), validation)
             tried[precision] = agreement(reference, found, validation)
             log.info("%s: %s", precision, tried[precision]["all"])
@@ -256,11 +256,11 @@ def export(folder: Path, train: Samples, validation: Samples) -> dict:
     return record
 
 
-def _write_draft(draft: Path, folder: Path, model: ov.Model) -> None:
+def _write_draft(draft: Path, folder: Path, model: ov.Model, precision: str) -> None:
     """A copy of the weights folder with these OpenVINO files, which `Predictor` takes."""
     draft.mkdir()
     for name in FILES:
         shutil.copyfile(folder / name, draft / name)
     (draft / FOLDER).mkdir()
     ov.save_model(model, draft / FOLDER / GRAPH_FILE)
-    write_stamp(draft, {})
+    write_stamp(draft, {"precision": precision})

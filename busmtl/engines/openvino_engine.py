@@ -1,5 +1,8 @@
 """The network in OpenVINO on the CPU, in the precision that `train export` found good enough."""
 
+import ctypes
+import mmap
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -8,7 +11,7 @@ from threading import Lock
 import numpy as np
 import openvino as ov
 
-from ..exported import FOLDER, GRAPH_FILE, REMEDY, read_stamp
+from ..exported import FOLDER, GRAPH_FILE, REMEDY, WEIGHTS_FILE, read_stamp
 from ..variants import INPUT_SIZE
 from ..weights import WeightsError, load_config
 from . import Raw
@@ -22,6 +25,10 @@ _FIRST_CALL = Lock()
 class OpenVinoEngine:
     """A compiled network. Each image of a batch is a request of its own.
 
+    In a network that is INT8 throughout, what has no INT8 form, such as Swin-T's norms, is reckoned
+    in bfloat16 by cores that are made for it. One that had to keep parts in fp32 has them so
+    everywhere.
+
     An image and its mirror image are answered at the same time, each by its share of the cores,
     which takes less time than both one after the other by all cores. Requests are answered in the
     order in which they come, whoever sends them.
@@ -29,16 +36,23 @@ class OpenVinoEngine:
 
     def __init__(self, folder: Path):
         """Raises WeightsError unless the folder's OpenVINO files belong to its weights."""
-        read_stamp(folder)
+        precision = read_stamp(folder).get("precision")
         cores = usable_cores()
         streams = min(cores, 2 if load_config(folder).flip_average else 1)
-        model = _compile(folder / FOLDER / GRAPH_FILE, cores, streams)
+        settings = {
+            "EXECUTION_MODE_HINT": "PERFORMANCE" if precision == "int8" else "ACCURACY",
+            "INFERENCE_NUM_THREADS": cores,
+            "NUM_STREAMS": streams,
+            "ENABLE_CPU_PINNING": False,  # several networks would share a core, others idle
+        }
+        model = _compile(folder / FOLDER / GRAPH_FILE, settings)
         self._outputs = {name for output in model.outputs for name in output.names}
         self._idle = SimpleQueue()
         for _ in range(streams):
             self._idle.put(model.create_infer_request())
         with _FIRST_CALL:
             self._infer(np.zeros((3, INPUT_SIZE, INPUT_SIZE), np.float32))
+        _let_go(folder / FOLDER / WEIGHTS_FILE)
         self._workers = ThreadPoolExecutor(streams, "openvino")
 
     def run(self, batch: np.ndarray) -> Raw:
@@ -63,14 +77,25 @@ class OpenVinoEngine:
             self._idle.put(request)
 
 
-def _compile(path: Path, cores: int, streams: int) -> ov.CompiledModel:
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32",  # of what is not INT8; the default, bf16, is slower
-        "INFERENCE_NUM_THREADS": cores,
-        "NUM_STREAMS": streams,
-        "ENABLE_CPU_PINNING": False,  # several networks would share a core and leave others idle
-    }
+def _compile(path: Path, settings: dict) -> ov.CompiledModel:
     try:
         return ov.Core().compile_model(path, "CPU", settings)
     except RuntimeError as error:
         raise WeightsError(f"OpenVINO cannot read {path.name}. {REMEDY}") from error
+
+
+def _let_go(path: Path) -> None:
+    """Take the file's pages out of this process's memory; any that is needed again is read again.
+
+    OpenVINO maps the whole file and keeps it mapped, but compiles nearly all of it into a layout
+    of its own.
+    """
+    if sys.platform != "linux":
+        return
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        addresses, rights, *_, mapped = line.split(maxsplit=5)
+        if mapped == str(path.resolve()) and "w" not in rights:
+            start, end = (int(each, 16) for each in addresses.split("-"))
+            madvise(start, end - start, mmap.MADV_DONTNEED)
