@@ -17,6 +17,7 @@ from busmtl import Predictor, weights
 from busmtl.engines import EngineError, cores, load_engine
 from busmtl.engines.openvino_engine import OpenVinoEngine
 from busmtl.engines.torch_engine import TorchEngine
+from busmtl.exported import write_stamp
 from busmtl.weights import WeightsError
 from train import export
 
@@ -81,6 +82,16 @@ def test_the_file_does_not_stay_in_memory(exported_folder):
     np.testing.assert_array_equal(first.class_logits, engine.run(batch(2)).class_logits)
 
 
+@pytest.mark.parametrize(
+    ("precision", "mode"),
+    [("int8", "PERFORMANCE"), ("int8, heads fp32", "ACCURACY"), ("fp32", "ACCURACY")],
+)
+def test_what_had_to_stay_fp32_is_never_reckoned_in_bf16(folder, precision, mode):
+    write_stamp(folder, {"precision": precision})
+    model = load_engine("openvino", folder)._idle.get().get_compiled_model()
+    assert model.get_property("EXECUTION_MODE_HINT").name == mode
+
+
 # ---- choice
 
 
@@ -138,8 +149,6 @@ def test_files_that_do_not_belong_are_refused(folder, spoil, sentence, caplog):
 
 
 def test_a_stamped_file_that_openvino_cannot_read(folder):
-    from busmtl.exported import write_stamp
-
     (folder / "openvino" / "model.xml").write_text("<net>")
     write_stamp(folder, {})
     with pytest.raises(WeightsError, match=r"cannot read model\.xml"):
