@@ -110,7 +110,7 @@ def run(out: Path, rounds: int) -> str:
         results[f"batch of {BATCH}, {DEFAULT_VARIANT}"] = _in_turns(2, tasks, warm=False)
     pages = {"product": _APP, "empty page": _EMPTY_PAGE}
     results["command to first answered request"] = _in_turns(
-        3, {kind: partial(_start_ms, script) for kind, script in pages.items()}
+        7, {kind: partial(_start_ms, script) for kind, script in pages.items()}
     )
     results["resident memory, all loaded"] = {
         kind: [_in_new_process(_MEMORY, kind, *of_paper)] for kind in both

@@ -25,11 +25,14 @@ class Lesion:
 
 def clean_mask(mask: np.ndarray, min_area_px: float) -> np.ndarray:
     """bool (H, W) → bool (H, W) without the 8-connected components below min_area_px."""
-    components = _label(mask)
+    box = _bounding_box(mask)
+    components = _label(mask[box])
     areas_px = np.bincount(components.ravel())
     keep = areas_px >= min_area_px
     keep[0] = False  # the background
-    return keep[components]
+    cleaned = np.zeros_like(mask)
+    cleaned[box] = keep[components]
+    return cleaned
 
 
 def measure(mask: np.ndarray, spacing_mm: tuple[float, float] | None) -> tuple[Lesion, ...]:
@@ -40,7 +43,7 @@ def measure(mask: np.ndarray, spacing_mm: tuple[float, float] | None) -> tuple[L
     """
     from skimage.measure import regionprops
 
-    components = _label(mask)
+    components = _label(mask[_bounding_box(mask)])
     sizes_px = [_sizes(region) for region in regionprops(components)]
     sizes_mm = [(None, None, None)] * len(sizes_px)
     if spacing_mm is not None:
@@ -55,6 +58,17 @@ def measure(mask: np.ndarray, spacing_mm: tuple[float, float] | None) -> tuple[L
 def _sizes(region) -> tuple[float, float, float]:
     """(area, major axis, minor axis) in the unit of the region's spacing."""
     return float(region.area), float(region.axis_major_length), float(region.axis_minor_length)
+
+
+def _bounding_box(mask: np.ndarray) -> tuple[slice, slice]:
+    """The part of the mask that holds all of it, a pixel of an empty one: to label the rest as well
+    would take most of the time.
+    """
+    spans = []
+    for axis in (1, 0):
+        inside = np.flatnonzero(mask.any(axis=axis))
+        spans.append(slice(inside[0], inside[-1] + 1) if inside.size else slice(1))
+    return tuple(spans)
 
 
 def _label(mask: np.ndarray) -> np.ndarray:
