@@ -22,6 +22,7 @@ def test_both_reports_hold_every_measurement(tmp_path, monkeypatch):
     memory = {"product": 300.0, "torch": 900.0}
     monkeypatch.setattr(bench.weights, "available", lambda: [DEFAULT_VARIANT])  # one is enough
     monkeypatch.setattr(bench, "BATCH", 2)
+    monkeypatch.setattr(bench, "STARTS", 3)
     monkeypatch.setattr(bench, "_start_ms", lambda _: next(starts))
     monkeypatch.setattr(bench, "_in_new_process", lambda _script, kind, *_ids: memory[kind])
     text = bench.run(tmp_path / "new", rounds=1)
