@@ -66,7 +66,6 @@ def test_eight_threads_answer_as_one(exported_folder):
         np.testing.assert_array_equal(first.mask_logits, second.mask_logits)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux tells what is resident")
 def test_the_file_does_not_stay_in_memory(exported_folder):
     path = exported_folder("swin-cls") / "openvino" / "model.bin"
     engine = load_engine("openvino", exported_folder("swin-cls"))

@@ -232,7 +232,7 @@ def _engines(folder: Path, result: dict) -> str:
 
 def _precision(stamp: dict) -> str:
     text = "fp32" if stamp["kept_fp32"] is None else "INT8"
-    if stamp["kept_fp32"] == []:
+    if stamp["precision"] == "int8":
         text += " (what has no INT8 form: bf16 on a CPU that is made for it, else fp32)"
     if stamp["kept_fp32"]:
         text += f" with fp32 from {' and '.join(f'`{part}`' for part in stamp['kept_fp32'])} on"

@@ -39,13 +39,7 @@ class OpenVinoEngine:
         precision = read_stamp(folder).get("precision")
         cores = usable_cores()
         streams = min(cores, 2 if load_config(folder).flip_average else 1)
-        settings = {
-            "EXECUTION_MODE_HINT": "PERFORMANCE" if precision == "int8" else "ACCURACY",
-            "INFERENCE_NUM_THREADS": cores,
-            "NUM_STREAMS": streams,
-            "ENABLE_CPU_PINNING": False,  # several networks would share a core, others idle
-        }
-        model = _compile(folder / FOLDER / GRAPH_FILE, settings)
+        model = _compile(folder / FOLDER / GRAPH_FILE, precision, cores, streams)
         self._outputs = {name for output in model.outputs for name in output.names}
         self._idle = SimpleQueue()
         for _ in range(streams):
@@ -77,7 +71,13 @@ class OpenVinoEngine:
             self._idle.put(request)
 
 
-def _compile(path: Path, settings: dict) -> ov.CompiledModel:
+def _compile(path: Path, precision: str | None, cores: int, streams: int) -> ov.CompiledModel:
+    settings = {
+        "EXECUTION_MODE_HINT": "PERFORMANCE" if precision == "int8" else "ACCURACY",
+        "INFERENCE_NUM_THREADS": cores,
+        "NUM_STREAMS": streams,
+        "ENABLE_CPU_PINNING": False,  # several networks would share a core and leave others idle
+    }
     try:
         return ov.Core().compile_model(path, "CPU", settings)
     except RuntimeError as error:
